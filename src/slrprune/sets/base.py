@@ -1,0 +1,133 @@
+"""What a constraint set is: the place where weights may end, and the nearest point in it.
+
+The mask comes first and the projection is derived from it, once, here: `project(w) = where(mask(w), w, 0)`. So a mask
+and a projection cannot disagree, and a set only says which entries stay (docs/theory.md, equations 3 to 5).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from slrprune.errors import ArgumentError, NonFiniteError
+
+
+class ConstraintSet(ABC):
+    """A set S of weights, closed under scaling, with an exact Euclidean projection.
+
+    A concrete set is a frozen dataclass that holds its own level (sparsity, n and m, ...): a level that contradicts
+    the pattern cannot be written. Ties are broken by one rule everywhere: the lowest index, in row-major order of the
+    logical shape, is kept.
+    """
+
+    is_joint: ClassVar[bool] = False
+    """True where several tensors share one budget, so that they must be projected together."""
+
+    @abstractmethod
+    def select(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """Masks of the nearest points, without any check of the values: what the training path calls.
+
+        Args:
+            weights: floating tensors, any device and memory format. A joint set treats them as one point; any other
+                set treats each alone.
+
+        Returns:
+            One bool tensor per weight, True = kept, same shape and device. No device-to-host copy is made on
+            accelerators.
+        """
+
+    @abstractmethod
+    def at(self, progress: float) -> "ConstraintSet":
+        """The looser set on the way to this one; 0 puts no constraint, 1 is this set itself.
+
+        Args:
+            progress: in [0, 1]. Sets with a sparsity take `progress * sparsity`; group patterns (N:M, kernel
+                patterns) ask the pattern of that fraction of the groups, the cheapest first.
+        """
+
+    def check(self, name: str, shape: Sequence[int]) -> None:  # noqa: B027  (most sets take every shape)
+        """Raises `ShapeError` where a weight of this shape has no place in the set.
+
+        Args:
+            name: how the error calls the weight.
+            shape: its shape.
+        """
+
+    def bind(self, model: nn.Module, weights: Mapping[str, Tensor]) -> "ConstraintSet":
+        """The set made ready for these weights of `model`: shapes checked, costs measured where a budget needs them.
+
+        Args:
+            model: owner of the weights; used only by budgets in MACs.
+            weights: name to tensor, in the order in which `select` will get them.
+        """
+        for name, weight in weights.items():
+            self.check(name, weight.shape)
+        return self
+
+    def transposed(self) -> "ConstraintSet":
+        """The same set for weights stored as (in, out, ...): transposed convolutions, transformers' `Conv1D`."""
+        return self
+
+    def masks(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """`select` after checking that shapes fit and all values are finite.
+
+        Raises:
+            ShapeError: a shape that the set cannot take.
+            NonFiniteError: NaN or infinity in a weight.
+            ArgumentError: a weight that is not floating.
+        """
+        for weight in weights:
+            if not weight.is_floating_point():
+                raise ArgumentError(type(self).__name__, "weight", weight.dtype, "must be of a floating dtype")
+            self.check("weight", weight.shape)
+            if not bool(torch.isfinite(weight.detach()).all()):
+                raise NonFiniteError(repr(self), "weight", "Look for the step in which training diverged.")
+        with torch.no_grad():
+            return self.select([weight.detach() for weight in weights])
+
+    def mask(self, weight: Tensor) -> Tensor:
+        """The bool mask of the nearest point, True = kept; shape and device of `weight`. Raises as `masks`."""
+        return self.masks([weight])[0]
+
+    def project(self, weight: Tensor) -> Tensor:
+        """The nearest point of the set: a new tensor of the same shape, dtype, device. Raises as `masks`."""
+        weight = weight.detach()
+        return torch.where(self.mask(weight), weight, torch.zeros((), dtype=weight.dtype, device=weight.device))
+
+    def contains(self, weight: Tensor) -> bool:
+        """Whether `weight` lies in the set: exactly when the projection leaves it as it is."""
+        return not bool(((weight.detach() != 0) & ~self.mask(weight)).any())
+
+
+class PerTensorSet(ConstraintSet):
+    """A set that treats every tensor alone; subclasses say which entries of one tensor stay."""
+
+    @abstractmethod
+    def select_one(self, weight: Tensor) -> Tensor:
+        """The mask of one tensor; see `select`."""
+
+    def select(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """The masks, tensor by tensor."""
+        return [self.select_one(weight) for weight in weights]
+
+
+def check_sparsity(owner: str, sparsity: float) -> None:
+    """Raises `ArgumentError` unless `sparsity`, a fraction of zeros, lies in [0, 1)."""
+    if isinstance(sparsity, bool) or not isinstance(sparsity, (int, float)) or not 0 <= sparsity < 1:
+        way_out = "Sparsity is the fraction of zeros: 0.9 keeps one weight in ten."
+        raise ArgumentError(owner, "sparsity", sparsity, "must be in [0, 1)", way_out)
+
+
+def kept_count(numel: int, sparsity: float) -> int:
+    """How many of `numel` entries (or groups) stay: numel - round(sparsity * numel), at least one.
+
+    Rounding, rather than flooring, makes the count immune to the binary error of factors like 0.29; at least one
+    entry stays, because a layer of zeros cuts the network in two.
+
+    Examples:
+        >>> kept_count(1000, 0.9), kept_count(7, 0.29), kept_count(3, 0.99)
+        (100, 5, 1)
+    """
+    return max(1, numel - round(sparsity * numel)) if numel else 0
