@@ -120,6 +120,13 @@ def check_sparsity(owner: str, sparsity: float) -> None:
         raise ArgumentError(owner, "sparsity", sparsity, "must be in [0, 1)", way_out)
 
 
+def check_progress(owner: str, progress: float) -> float:
+    """`progress` itself; raises `ArgumentError` unless it lies in [0, 1]."""
+    if not 0 <= progress <= 1:
+        raise ArgumentError(owner, "progress", progress, "must be in [0, 1]")
+    return progress
+
+
 def kept_count(numel: int, sparsity: float) -> int:
     """How many of `numel` entries (or groups) stay: numel - round(sparsity * numel), at least one.
 
