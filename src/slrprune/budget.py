@@ -1,8 +1,7 @@
 """How a global budget is shared out: which entries stay when k entries of several tensors may stay.
 
-`Magnitude` lets the entries compete across tensors; `LAMP` rescales them first; `ERK` and `Uniform` look at shapes only.
-Every allocation keeps exactly k entries, and at least one of every tensor, since a layer of zeros cuts the network in
-two.
+`Magnitude` lets the entries of all tensors compete; `LAMP` rescales them first; `ERK` and `Uniform` look at the shapes.
+Every allocation keeps exactly k entries, and at least one of every tensor, since a layer of zeros cuts the network.
 """
 
 import math
