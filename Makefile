@@ -11,13 +11,13 @@
 # Settings, with their defaults:
 #   PYTHON=python3                the interpreter that creates the environment
 #   VENV=.venv                    the environment; name another one to install there instead
-#   CONSTRAINTS=constraints.txt   the tested versions, for Python 3.11; CONSTRAINTS= takes the newest of everything
+#   CONSTRAINTS=constraints.txt   the tested versions; none by default on Python 3.10, for which some do not exist
 #   JOBS=2                        test processes
 #   PYTEST_ARGS=                  more arguments for pytest, for example PYTEST_ARGS="-k nm"
 
 PYTHON ?= python3
 VENV ?= .venv
-CONSTRAINTS ?= constraints.txt
+CONSTRAINTS ?= $(shell $(PYTHON) -c 'import sys; print("constraints.txt" if sys.version_info >= (3, 11) else "")')
 JOBS ?= 2
 PYTEST_ARGS ?=
 
