@@ -1,0 +1,35 @@
+"""How the weights are pushed into their sets."""
+
+from slrprune.methods.admm import ADMM
+from slrprune.methods.base import Method
+from slrprune.methods.classic_slr import ClassicSLR, Counting, Numerator, OnFailure
+from slrprune.methods.gradual_magnitude import GradualMagnitude
+from slrprune.methods.one_shot import OneShot
+from slrprune.methods.quadratic_penalty import QuadraticPenalty
+from slrprune.methods.schedule import ConstantPenalty, CubicRamp, GeometricPenalty, NoRamp, Penalty, Ramp, RelaxedPath
+from slrprune.methods.slr import SLR
+from slrprune.methods.stepsize import ConstantStepsize, CosineStepsize, DecayingStepsize, RelativeStepsize
+
+__all__ = [
+    "ADMM",
+    "SLR",
+    "ClassicSLR",
+    "ConstantPenalty",
+    "ConstantStepsize",
+    "CosineStepsize",
+    "Counting",
+    "CubicRamp",
+    "DecayingStepsize",
+    "GeometricPenalty",
+    "GradualMagnitude",
+    "Method",
+    "NoRamp",
+    "Numerator",
+    "OnFailure",
+    "OneShot",
+    "Penalty",
+    "QuadraticPenalty",
+    "Ramp",
+    "RelativeStepsize",
+    "RelaxedPath",
+]

@@ -1,0 +1,180 @@
+"""What a method is: the rule by which weights, auxiliary variables and multipliers move after an optimizer step.
+
+A method is a frozen set of hyper-parameters. It remembers nothing: the state comes in, is moved in place, and is kept
+by the pruner. All decisions stay on the device; a method never reads a tensor back.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from slrprune.errors import ArgumentError
+from slrprune.methods.schedule import Ramp
+from slrprune.sets.base import ConstraintSet
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """min f(W) subject to W in S: the weights to prune and their sets (docs/theory.md, eq. 1).
+
+    Attributes:
+        names: canonical parameter names, in registration order.
+        weights: the model's own parameters, in the order of `names`; methods change them in place.
+        groups: each set with the positions of the weights that it constrains together.
+    """
+
+    names: tuple[str, ...]
+    weights: tuple[Tensor, ...]
+    groups: tuple[tuple[ConstraintSet, tuple[int, ...]], ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decisions are made: the device of the first weight."""
+        return self.weights[0].device
+
+    def masks(self, points: Sequence[Tensor], progress: float) -> list[Tensor]:
+        """Masks of the nearest points to `points` in the sets at `progress` in [0, 1]; see `ConstraintSet.at`."""
+        found: dict[int, Tensor] = {}
+        for constraint, positions in self.groups:
+            looser = constraint if progress >= 1 else constraint.at(progress)
+            masks = looser.select([points[position] for position in positions])
+            found.update(zip(positions, masks, strict=True))
+        return [found[position] for position in range(len(points))]
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What a method may know about the optimizer step just made.
+
+    Attributes:
+        step: optimizer steps seen so far, 1-based.
+        time: step / total_steps, at most 1.
+        loss: 0-dim, float64, detached: f at the weights before that step, on its mini-batch.
+        lrs: learning rate of each weight's parameter group.
+        is_usable: 0-dim bool, False where loss or weights are not finite; None where the host has checked already.
+        probe: value of f at the present weights, 0-dim float64, where the user gave a probe and an update is due.
+    """
+
+    step: int
+    time: float
+    loss: Tensor
+    lrs: tuple[float | Tensor, ...]
+    is_usable: Tensor | None = None
+    probe: Tensor | None = None
+
+
+@dataclass
+class MethodState:
+    """Everything a method remembers between steps; the pruner owns it and saves it.
+
+    Attributes:
+        tensors: kind ("mask", "memory", "auxiliary", "multipliers") to one tensor per weight, in the problem's order.
+        scalars: 0-dim float64 tensors on the problem's device.
+        numbers: plain floats known to the host.
+        iteration: k, updates made so far.
+        progress: what the last update asked of the sets, in [0, 1].
+    """
+
+    tensors: dict[str, list[Tensor]]
+    scalars: dict[str, Tensor] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+    iteration: int = 0
+    progress: float = 0.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What an update reports: numbers of the host, and 0-dim tensors of the device (fields of `UpdateRecord`)."""
+
+    host: Mapping[str, float]
+    device: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """A pruning method.
+
+    Args:
+        interval: optimizer steps between two updates, at least 1.
+        ramp: how the constraint is tightened over the run.
+    """
+
+    interval: int
+    ramp: Ramp
+
+    loss_kind: ClassVar[str] = "mini-batch"
+    """What the `loss` field of this method's records holds."""
+    is_sparse_throughout: ClassVar[bool] = True
+    """Whether the model lies in the (ramped) set after every step."""
+    needs_training: ClassVar[bool] = True
+    """Whether `finalize` before any step would be a mistake."""
+
+    def __post_init__(self) -> None:
+        """Checks what all methods share; a subclass that needs more calls this first."""
+        if isinstance(self.interval, bool) or not isinstance(self.interval, int) or self.interval < 1:
+            raise ArgumentError(type(self).__name__, "interval", self.interval, "must be an integer of at least 1")
+        if not isinstance(self.ramp, Ramp):
+            way_out = "Take CubicRamp(begin, end) or NoRamp()."
+            raise ArgumentError(type(self).__name__, "ramp", self.ramp, "must be a Ramp", way_out)
+
+    @property
+    def is_coupled(self) -> bool:
+        """Whether the loss must contain `pruner.penalty()`: the classic methods can ask for it."""
+        return False
+
+    @abstractmethod
+    def start(self, problem: Problem) -> MethodState:
+        """The state before the first step; leaves the weights as they are and shares no memory with them."""
+
+    @abstractmethod
+    def hold(self, problem: Problem, state: MethodState, moment: Moment) -> None:
+        """What happens after an optimizer step at which no update is due."""
+
+    @abstractmethod
+    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
+        """What happens after an optimizer step at which an update is due; moves `state` and the weights in place."""
+
+    @abstractmethod
+    def masks(self, problem: Problem, state: MethodState) -> list[Tensor]:
+        """The masks of the moment; the caller must not change them."""
+
+    @abstractmethod
+    def final_masks(self, problem: Problem, state: MethodState) -> list[Tensor]:
+        """Masks of the hard cut, always those of the full target."""
+
+    def final_points(self, problem: Problem, state: MethodState) -> Sequence[Tensor]:
+        """The values from which the hard cut takes the kept entries; the weights themselves unless a method differs."""
+        return problem.weights
+
+    def bytes_per_weight(self, dtype: torch.dtype) -> int:
+        """Memory kept between steps for each pruned weight of this dtype, in bytes."""
+        probe = torch.zeros(8, dtype=dtype)
+        state = self.start(Problem(("probe",), (probe,), ()))
+        return sum(tensor.element_size() for tensors in state.tensors.values() for tensor in tensors)
+
+
+def all_true(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Masks that keep everything, in the memory format of the weights."""
+    return [torch.ones_like(weight, dtype=torch.bool) for weight in weights]
+
+
+def keep_(weight: Tensor, mask: Tensor) -> None:
+    """Writes +0.0 wherever `mask` is False; a product would leave -0.0 and revive NaN."""
+    weight.masked_fill_(~mask, 0.0)
+
+
+def total(values: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Sum of 0-dim tensors, as float64 on `device`."""
+    return torch.stack([value.to(device=device, dtype=torch.float64) for value in values]).sum()
+
+
+def mask_counts(old: Sequence[Tensor], new: Sequence[Tensor], device: torch.device) -> dict[str, Tensor]:
+    """`sparsity` and `mask_changes` of a record."""
+    numel = sum(mask.numel() for mask in new)
+    kept = total([mask.sum() for mask in new], device)
+    changed = total([(before ^ after).sum() for before, after in zip(old, new, strict=True)], device)
+    return {"sparsity": 1 - kept / numel, "mask_changes": changed}

@@ -1,0 +1,180 @@
+"""Feasible-start surrogate Lagrangian relaxation, the default method."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from slrprune.errors import ArgumentError
+from slrprune.methods.base import (
+    Method,
+    MethodState,
+    Moment,
+    Observation,
+    Problem,
+    all_true,
+    mask_counts,
+    total,
+)
+from slrprune.methods.schedule import CubicRamp, Ramp
+from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
+
+_FAST, _SLOW = 0.05, 0.005  # weights of the newest mini-batch in the two loss averages: about 20 and 200 steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class SLR(Method):
+    """Surrogate Lagrangian relaxation started from the feasible point in every subproblem.
+
+    The network always computes with the sparse weights Z; what the projection cut off is kept in R, the scaled
+    multipliers, which live off the support. With M the mask of Z's support (docs/theory.md, eq. 14 to 18):
+
+        every step      W' = one optimizer step from Z on f             improve the subproblem, from a feasible point
+                        A += (1 - M) W';  Z = M W'                      collect the residual W' - Z
+        every interval  R += sigma A;  A = 0                            multiplier step
+                        V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
+                        Z = M V;  R = (1 - M) V
+
+    sigma = 1 is dynamic pruning with feedback (Lin et al. 2020); below 1 the multipliers move more carefully than
+    ADMM's unit step, as surrogate relaxation asks. After every step the model is sparse at the ramp's present level:
+    it may be evaluated, saved, or stopped at any moment, and the hard cut at the end changes nothing.
+
+    Memory: one dense tensor D = Z + R (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
+    each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.
+
+    The optimizer's weight decay acts on Z alone. `decay` shrinks the memory R instead; it puts back the term that the
+    feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
+
+    The records' first condition compares averages of the mini-batch loss over about 20 and 200 steps: satisfied where
+    the short one is below the long one, that is, where the subproblem is being improved. It is a record only; it does
+    not steer the method. There is no second condition: Z minimizes its subproblem exactly.
+
+    Args:
+        sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it.
+        decay: fraction of R forgotten at each update, in [0, 1).
+        interval: optimizer steps between updates of the mask.
+        ramp: how the sparsity grows.
+
+    Reference:
+        Gurevin et al., IJCAI 2021 and Zhou et al., arXiv 2304.04120 (the relaxation).
+        Lin et al., ICLR 2020 (sigma = 1).
+    """
+
+    sigma: RelativeStepsize | float = 0.3
+    decay: float = 0.0
+    interval: int = 1
+    ramp: Ramp = field(default_factory=CubicRamp)
+
+    loss_kind: ClassVar[str] = "average of the mini-batch loss over about 20 steps"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        as_stepsize(self.sigma)
+        if not 0 <= self.decay < 1:
+            raise ArgumentError("SLR", "decay", self.decay, "must be in [0, 1)")
+
+    def start(self, problem: Problem) -> MethodState:
+        """Everything on the support, nothing in the memory."""
+        memory = [weight.detach().to(_memory_dtype(weight), copy=True) for weight in problem.weights]
+        nan = torch.full((), float("nan"), dtype=torch.float64, device=problem.device)
+        return MethodState(
+            tensors={"mask": all_true(problem.weights), "memory": memory},
+            scalars={"fast": nan, "slow": nan.clone()},
+            numbers={"stepsize": as_stepsize(self.sigma).first, "relaxation": 0.0},
+        )
+
+    def hold(self, problem: Problem, state: MethodState, moment: Moment) -> None:
+        """Collects what the step left off the support and goes back to the feasible point."""
+        self._average(state, moment)
+        points = self._points(problem, state, moment)
+        for position, (weight, mask) in enumerate(zip(problem.weights, state.tensors["mask"], strict=True)):
+            # On the support the memory keeps the values of the last update: the last good state.
+            memory = torch.where(mask, state.tensors["memory"][position], points[position])
+            state.tensors["memory"][position] = memory
+            weight.copy_(_network_point(points[position], mask, state.numbers["relaxation"]))
+
+    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
+        """One multiplier step and one exact projection."""
+        self._average(state, moment)
+        state.iteration += 1
+        sigma = as_stepsize(self.sigma).next(state.numbers["stepsize"], state.iteration, moment.time)
+        state.numbers["stepsize"] = sigma
+        progress, relaxation = self.ramp.progress(moment.time), self.ramp.relaxation(moment.time)
+        points = self._points(problem, state, moment)
+        if self.decay:
+            for point, mask in zip(points, state.tensors["mask"], strict=True):
+                point.mul_(torch.where(mask, 1.0, 1.0 - self.decay))
+        masks = problem.masks(points, progress)
+        primal, dual = [], []
+        for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
+            before = state.tensors["memory"][position].masked_fill(~state.tensors["mask"][position], 0.0)
+            feasible = point.masked_fill(~mask, 0.0)
+            primal.append(_squared_norm(weight - feasible))
+            dual.append(_squared_norm(feasible - before))
+            weight.copy_(feasible if relaxation == 0 else _network_point(point, mask, relaxation))
+        counts = mask_counts(state.tensors["mask"], masks, problem.device)
+        state.tensors = {"mask": masks, "memory": points}
+        state.progress, state.numbers["relaxation"] = progress, relaxation
+        return Observation(
+            host={"stepsize": sigma},
+            device={
+                "loss": state.scalars["fast"],
+                "first_condition": (state.scalars["fast"] < state.scalars["slow"]).double(),
+                "primal_residual": total(primal, problem.device).sqrt(),
+                "dual_residual": total(dual, problem.device).sqrt(),
+                **counts,
+            },
+        )
+
+    def masks(self, problem: Problem, state: MethodState) -> list[Tensor]:
+        """The support of Z."""
+        return state.tensors["mask"]
+
+    def final_masks(self, problem: Problem, state: MethodState) -> list[Tensor]:
+        """The support of Z once the target has been reached; before, that of the nearest point to Z + R."""
+        if state.progress >= 1:
+            return state.tensors["mask"]
+        return problem.masks(self.final_points(problem, state), 1.0)
+
+    def final_points(self, problem: Problem, state: MethodState) -> Sequence[Tensor]:
+        """Z + R: the weights on the support, the memory off it."""
+        parts = zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True)
+        return [torch.where(mask, weight, memory) for weight, mask, memory in parts]
+
+    def _points(self, problem: Problem, state: MethodState, moment: Moment) -> list[Tensor]:
+        """V = W' on the support, R + sigma (W' - what the network computed with) off it."""
+        sigma, relaxation = state.numbers["stepsize"], state.numbers["relaxation"]
+        points = []
+        for weight, mask, memory in zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True):
+            moved = torch.add(memory, weight, alpha=sigma)
+            if relaxation:
+                moved.sub_(memory, alpha=sigma * relaxation)
+            point = torch.where(mask, weight, moved)
+            # After a NaN the memory still holds the last good point; take that and leave the state as it was.
+            points.append(point if moment.is_usable is None else torch.where(moment.is_usable, point, memory))
+        return points
+
+    def _average(self, state: MethodState, moment: Moment) -> None:
+        for name, share in (("fast", _FAST), ("slow", _SLOW)):
+            old = state.scalars[name]
+            moved = torch.where(old.isnan(), moment.loss, old.lerp(moment.loss, share))
+            state.scalars[name] = moved if moment.is_usable is None else torch.where(moment.is_usable, moved, old)
+
+
+def _network_point(point: Tensor, mask: Tensor, relaxation: float) -> Tensor:
+    """M V + beta (1 - M) V, what the network computes with; beta = 0 is the feasible point itself."""
+    if relaxation == 0:
+        return point.masked_fill(~mask, 0.0)
+    return torch.where(mask, point, point * relaxation)
+
+
+def _memory_dtype(weight: Tensor) -> torch.dtype:
+    """16-bit weights keep their memory in float32: sums of small steps would be lost in 8 or 11 bits."""
+    return torch.float32 if weight.element_size() < 4 else weight.dtype
+
+
+def _squared_norm(tensor: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(tensor)
+    return norm.square()

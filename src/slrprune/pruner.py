@@ -1,0 +1,387 @@
+"""The one stateful object: it stands between the user's optimizer steps and holds what a method must remember."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import ReferenceType, ref
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from slrprune.errors import ArgumentError, NonFiniteError, RuleError, UsageError
+from slrprune.masks import apply_masks_
+from slrprune.methods.base import Method, Moment, Problem, keep_
+from slrprune.methods.lagrangian import LagrangianMethod
+from slrprune.methods.slr import SLR
+from slrprune.records import LayerSparsity, RecordBuffer, SparsityReport, UpdateRecord
+from slrprune.rules import Assignment, Rules, Target, assign
+from slrprune.sets.base import ConstraintSet
+from slrprune.state import pack, unpack
+
+_LAST = "Build the pruner last, after everything that replaces, moves, wraps or shards parameters."
+_owners: "WeakTensorKeyDictionary" = WeakTensorKeyDictionary()
+"""Which living pruner constrains a parameter; two on one weight would undo each other."""
+
+
+class Pruner:
+    """Prunes `model` while the user's own loop trains it.
+
+    The loop stays as it is; one line follows the optimizer's step:
+
+        optimizer.step()
+        pruner.step(loss)
+
+    Nothing is hooked, patched or renamed. All work happens inside `step`, on the weights' device and without a
+    device-to-host copy on accelerators, except every `read_every` updates when the records are read out.
+
+    Args:
+        model: any module. Its parameters keep their names and their identity.
+        optimizer: the optimizer that owns the weights to prune, or several of them.
+        rules: one set for everything prunable, or a mapping from pattern to set or None; see `slrprune.rules`.
+        total_steps: optimizer steps that the run is planned to take; schedules are fractions of it.
+        method: how the weights are pushed into their sets.
+        probe: returns f, a 0-dim tensor, at the model's present weights on fixed data; called without gradients once
+            per update by methods whose surrogate condition asks for f. Its cost is the user's.
+        read_every: updates between two read-outs of the records; on accelerators NaN is noticed at a read-out.
+
+    Raises:
+        RuleError: see `slrprune.rules.assign`; also a weight that no optimizer owns.
+        ShapeError: a weight whose shape its set cannot take.
+        ArgumentError: total_steps too short for the method's schedule.
+        UsageError: an optimizer whose steps cannot be followed (LBFGS), or a weight that another pruner holds.
+
+    Examples:
+        >>> model = nn.Linear(8, 4)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> from slrprune.sets import Unstructured
+        >>> pruner = Pruner(model, optimizer, Unstructured(0.75), total_steps=4)
+        >>> for _ in range(4):
+        ...     loss = model(torch.ones(2, 8)).square().mean()
+        ...     optimizer.zero_grad()
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     pruner.step(loss)
+        >>> pruner.finalize().nnz
+        8
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | Sequence[Optimizer],
+        rules: Rules,
+        *,
+        total_steps: int,
+        method: Method | None = None,
+        probe: Callable[[], Tensor] | None = None,
+        read_every: int = 100,
+    ) -> None:
+        self.method = SLR() if method is None else method
+        self.model = model
+        self.total_steps = _checked_steps(total_steps, self.method)
+        if isinstance(read_every, bool) or not isinstance(read_every, int) or read_every < 1:
+            raise ArgumentError("Pruner", "read_every", read_every, "must be an integer of at least 1")
+        self.read_every = read_every
+        self.probe = probe
+        optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+        _refuse_closures(optimizers)
+        assignments, self.skipped = assign(model, rules)
+        self._targets = tuple(target for assignment in assignments for target in assignment.targets)
+        self._groups = _owning_groups(self._targets, optimizers)
+        _refuse_second_pruner(self._targets)
+        self.problem = _problem(model, assignments, self._targets)
+        _refuse_non_finite(self.problem)
+        self._state = self.method.start(self.problem)
+        self._records = RecordBuffer()
+        self._healthy: Tensor | None = None
+        self._steps = 0
+        self._final_masks: list[Tensor] | None = None
+        self._penalty_reached = False
+        self._register()
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps seen so far; skipped ones do not count."""
+        return self._steps
+
+    @property
+    def is_finalized(self) -> bool:
+        """Whether the hard cut has been made."""
+        return self._final_masks is not None
+
+    @torch.no_grad()
+    def step(self, loss: Tensor | float, *, skipped: bool | Tensor = False) -> None:
+        """Follows one optimizer step.
+
+        Call it once after each `optimizer.step()`: with gradient accumulation not after a micro-step. A step that a
+        gradient scaler skipped must not count; tell with `skipped`:
+
+            scale = scaler.get_scale()
+            scaler.step(optimizer); scaler.update()
+            pruner.step(loss, skipped=scaler.get_scale() < scale)
+
+        Forgotten calls do no harm beyond time: the weights trained on in between enter the next call as one longer
+        step. Calls beyond `total_steps` keep the schedule at its end.
+
+        Args:
+            loss: the mini-batch's loss before that step, unscaled, without `penalty()`; a 0-dim tensor or a number.
+            skipped: True where the optimizer did not move; a tensor is read back to the host.
+
+        Raises:
+            NonFiniteError: loss or weights are NaN or infinite; the pruner's state stays the last good one. On
+                accelerators it comes at the next read-out, and the state is protected until then.
+            UsageError: after `finalize`, with replaced or moved parameters, or a coupled method without its penalty.
+        """
+        self._refuse_finalized("step")
+        self._refuse_replaced()
+        if bool(skipped):
+            self._penalty_reached = False
+            return
+        moment = self._moment(loss)
+        self._steps += 1
+        if self._steps % self.method.interval == 0 or self._steps == self.total_steps:
+            seen = self.method.update(self.problem, self._state, moment)
+            self._records.add({"step": self._steps, "iteration": self._state.iteration, **seen.host}, seen.device)
+            if self._records.pending >= self.read_every:
+                self._read_out()
+        else:
+            self.method.hold(self.problem, self._state, moment)
+
+    def penalty(self) -> Tensor:
+        """What the coupled form of a classic method adds to the loss, with a gradient in the weights; 0-dim.
+
+        Raises:
+            UsageError: the method is decoupled, so that adding a penalty would apply it twice.
+        """
+        self._refuse_finalized("penalty")
+        method = self.method
+        if not isinstance(method, LagrangianMethod) or not method.is_coupled:
+            problem = f"{type(method).__name__} applies its penalty in step()"
+            raise UsageError("Pruner.penalty", problem, "Leave penalty() out, or build a classic method coupled=True.")
+        value = method.penalty_value(self.problem, self._state, min(1.0, self._steps / self.total_steps))
+        if value.requires_grad:
+            value.register_hook(self._note_penalty)  # on the returned value, not on the model: backward got there
+        return value
+
+    @torch.no_grad()
+    def finalize(self) -> SparsityReport:
+        """The hard cut, in place: every pruned weight becomes the nearest point of its full set.
+
+        The masks stay available; multipliers and memory are freed. May be called before `total_steps` have been made,
+        and then still cuts to the full target; the report says so.
+
+        Returns:
+            Counts per layer and in total, what was left dense and why.
+
+        Raises:
+            UsageError: called twice, or before any step with a method that needs training.
+            NonFiniteError: a weight is NaN or infinite; nothing has been changed.
+        """
+        self._refuse_finalized("finalize")
+        self._refuse_replaced()
+        if self._steps == 0 and self.method.needs_training:
+            way_out = "Call pruner.step(loss) after each optimizer.step(), or take OneShot() to cut without training."
+            raise UsageError("Pruner.finalize", "no step was made", way_out)
+        self._read_out()
+        _refuse_non_finite(self.problem)
+        points = self.method.final_points(self.problem, self._state)
+        masks = self.method.final_masks(self.problem, self._state)
+        for weight, point, mask in zip(self.problem.weights, points, masks, strict=True):
+            weight.copy_(point)
+            keep_(weight, mask)
+        self._final_masks = [mask.clone() for mask in masks]
+        self._state.tensors = {}
+        return self.report()
+
+    def report(self) -> SparsityReport:
+        """Counts of the weights as they are now."""
+        sets = {position: repr(constraint) for constraint, group in self.problem.groups for position in group}
+        layers = tuple(
+            LayerSparsity(name, tuple(weight.shape), weight.numel(), _nnz(weight), sets[position])
+            for position, (name, weight) in enumerate(zip(self.problem.names, self.problem.weights, strict=True))
+        )
+        parameters = list(self.model.parameters())
+        early = self.is_finalized and 0 < self._steps < self.total_steps
+        warning = f"finalized early, {self._steps} of {self.total_steps} planned steps were made"
+        return SparsityReport(
+            layers=layers,
+            skipped=tuple(self.skipped),
+            model_numel=sum(parameter.numel() for parameter in parameters),
+            model_nnz=sum(_nnz(parameter) for parameter in parameters),
+            steps=self._steps,
+            total_steps=self.total_steps,
+            warnings=(warning,) if early else (),
+        )
+
+    def masks(self) -> dict[str, Tensor]:
+        """Masks by parameter name, True = kept: the final ones after `finalize`, before it those of the moment."""
+        with torch.no_grad():
+            masks = self._final_masks
+            found = self.method.masks(self.problem, self._state) if masks is None else masks
+            return {name: mask.clone() for name, mask in zip(self.problem.names, found, strict=True)}
+
+    def apply_masks_(self, model: nn.Module) -> None:
+        """Writes the pruned zeros into another model with the same parameter names, for example an EMA copy."""
+        apply_masks_(model, self.masks())
+
+    def records(self) -> tuple[UpdateRecord, ...]:
+        """One record per update so far; reads the pending ones from the device."""
+        return self._records.read()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on: plain values and clones of tensors, keyed by canonical parameter name.
+
+        The weights are the model's to save. Loads with `torch.load(..., weights_only=True)`.
+        """
+        header = {"method": repr(self.method), "total_steps": self.total_steps, "steps": self._steps}
+        return pack(self.problem, self._state, self._records, self._final_masks, header)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over a saved state, in whole or not at all; the model's weights must be loaded beside it.
+
+        Raises:
+            StateError: another model, method, set, run length, or a newer version.
+        """
+        header = {"method": repr(self.method), "total_steps": self.total_steps}
+        loaded = unpack(state, self.problem, header)
+        self._state, self._final_masks, self._steps = loaded.state, loaded.final_masks, loaded.steps
+        self._records = RecordBuffer()
+        self._records.load(loaded.records)
+        self._healthy, self._penalty_reached = None, False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """After deepcopy or unpickling, the copy holds its own parameters."""
+        self.__dict__.update(state)
+        self._register()
+
+    def _moment(self, loss: Tensor | float) -> Moment:
+        device = self.problem.device
+        detached = torch.as_tensor(loss).detach().to(device=device, dtype=torch.float64)
+        if detached.numel() != 1:
+            raise ArgumentError("Pruner.step", "loss", tuple(detached.shape), "must hold one number")
+        detached = detached.reshape(()).clone()
+        if self.method.is_coupled and not self._penalty_reached:
+            way_out = "Train on loss + pruner.penalty(), and pass the plain loss to step()."
+            raise UsageError("Pruner.step", f"{type(self.method).__name__}(coupled=True) saw no penalty()", way_out)
+        self._penalty_reached = False
+        usable = detached.isfinite() & _norms(self.problem.weights).isfinite().all()
+        is_usable: Tensor | None = usable
+        if device.type == "cpu":
+            if not bool(usable):
+                raise self._divergence(self._steps + 1)
+            is_usable = None
+        else:
+            self._healthy = usable if self._healthy is None else self._healthy & usable
+        probe = None
+        step = self._steps + 1
+        if self.probe is not None and (step % self.method.interval == 0 or step == self.total_steps):
+            probe = self.probe().detach().to(device=device, dtype=torch.float64).reshape(())
+        lrs = tuple(optimizer.param_groups[index]["lr"] for optimizer, index in self._groups)
+        return Moment(step, min(1.0, step / self.total_steps), detached, lrs, is_usable, probe)
+
+    def _read_out(self) -> None:
+        self._records.read()
+        if self._healthy is not None and not bool(self._healthy):
+            raise self._divergence(self._steps)
+
+    def _divergence(self, step: int) -> NonFiniteError:
+        way_out = "The pruner's state is that of the last good step; load the last checkpoint, or lower the rate."
+        return NonFiniteError(f"Pruner.step, at or before step {step}", "the loss or a pruned weight", way_out)
+
+    def _note_penalty(self, gradient: Tensor) -> None:
+        self._penalty_reached = True
+
+    def _register(self) -> None:
+        if not self.is_finalized:
+            for target in self._targets:
+                _owners[target.parameter] = ref(self)
+
+    def _refuse_finalized(self, call: str) -> None:
+        if self.is_finalized:
+            way_out = "For masked retraining use MaskKeeper(model, optimizer); to prune further build a new Pruner."
+            raise UsageError(f"Pruner.{call}", "the pruner has been finalized", way_out)
+
+    def _refuse_replaced(self) -> None:
+        for target, mask_device in zip(self._targets, self._devices(), strict=True):
+            if getattr(target.module, target.attribute, None) is not target.parameter:
+                raise UsageError("Pruner", f"{target.name} was replaced after the pruner was built", _LAST)
+            if target.parameter.device != mask_device:
+                problem = f"{target.name} moved from {mask_device} to {target.parameter.device}"
+                raise UsageError("Pruner", problem, _LAST)
+
+    def _devices(self) -> list[torch.device]:
+        kinds = next(iter(self._state.tensors.values()), [])
+        return [tensor.device for tensor in kinds]
+
+
+def _nnz(tensor: Tensor) -> int:
+    return int(tensor.detach().count_nonzero())
+
+
+def _checked_steps(total_steps: int, method: Method) -> int:
+    if isinstance(total_steps, bool) or not isinstance(total_steps, int) or total_steps < 1:
+        way_out = "It is len(loader) * epochs, counted in optimizer steps."
+        raise ArgumentError("Pruner", "total_steps", total_steps, "must be a positive integer", way_out)
+    if int(method.ramp.end * total_steps) < method.interval and method.ramp.end > 0:
+        rule = f"is too short for the schedule: {type(method).__name__} ramps up until {method.ramp.end:.0%} of the run"
+        needed = int(method.interval / method.ramp.end) + 1
+        way_out = f"Plan at least {needed} steps, or lower interval={method.interval}."
+        raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
+    return total_steps
+
+
+def _refuse_closures(optimizers: Sequence[Optimizer]) -> None:
+    for optimizer in optimizers:
+        if isinstance(optimizer, torch.optim.LBFGS):
+            problem = "LBFGS builds on curvature between its own iterates, which a projection would falsify"
+            raise UsageError("Pruner", problem, "Take a first-order optimizer such as SGD or AdamW.")
+
+
+def _owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) -> tuple[tuple[Optimizer, int], ...]:
+    """For each target the optimizer that owns it and the index of its group (groups are replaced on loading)."""
+    owners = {
+        id(parameter): (optimizer, index)
+        for optimizer in optimizers
+        for index, group in enumerate(optimizer.param_groups)
+        for parameter in group["params"]
+    }
+    for target in targets:
+        if id(target.parameter) not in owners:
+            way_out = f"Hand its optimizer over as well, or leave it out with the rule {target.name!r}: None."
+            raise RuleError(target.name, "no optimizer handed to the pruner owns it", way_out)
+    return tuple(owners[id(target.parameter)] for target in targets)
+
+
+def _refuse_second_pruner(targets: Sequence[Target]) -> None:
+    for target in targets:
+        holder: ReferenceType[Pruner] | None = _owners.get(target.parameter)
+        other = holder() if holder is not None else None
+        if other is not None and not other.is_finalized:
+            way_out = "Finalize or delete the other pruner first, or put all rules into one."
+            raise UsageError("Pruner", f"{target.name} is held by another pruner", way_out)
+
+
+def _problem(model: nn.Module, assignments: Sequence[Assignment], targets: Sequence[Target]) -> Problem:
+    """Sets bound to their weights, positions counted along `targets`."""
+    position = {id(target): index for index, target in enumerate(targets)}
+    groups: list[tuple[ConstraintSet, tuple[int, ...]]] = []
+    for assignment in assignments:
+        weights = {target.name: target.parameter for target in assignment.targets}
+        bound = assignment.constraint.bind(model, weights)
+        groups.append((bound, tuple(position[id(target)] for target in assignment.targets)))
+    names = tuple(target.name for target in targets)
+    return Problem(names, tuple(target.parameter for target in targets), tuple(groups))
+
+
+def _norms(weights: Sequence[Tensor]) -> Tensor:
+    """One norm per weight: not finite exactly where the weight is not."""
+    norms = torch._foreach_norm([weight.detach() for weight in weights])
+    return torch.stack([norm.to(weights[0].device, torch.float64) for norm in norms])
+
+
+def _refuse_non_finite(problem: Problem) -> None:
+    norms = _norms(problem.weights)
+    if not bool(norms.isfinite().all()):
+        name = problem.names[int((~norms.isfinite()).nonzero()[0, 0])]
+        raise NonFiniteError(name, "the weight", "Load the last checkpoint; nothing has been changed.")
