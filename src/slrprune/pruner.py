@@ -1,6 +1,7 @@
 """The one stateful object: it stands between the user's optimizer steps and holds what a method must remember."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -15,7 +16,7 @@ from slrprune.methods.base import Method, Moment, Problem, keep_
 from slrprune.methods.lagrangian import LagrangianMethod
 from slrprune.methods.slr import SLR
 from slrprune.records import LayerSparsity, RecordBuffer, SparsityReport, UpdateRecord
-from slrprune.rules import Assignment, Rules, Target, assign
+from slrprune.rules import Assignment, Rules, Target, assign, find_targets
 from slrprune.sets.base import ConstraintSet
 from slrprune.state import pack, unpack
 
@@ -185,14 +186,19 @@ class Pruner:
             raise UsageError("Pruner.finalize", "no step was made", way_out)
         self._read_out()
         _refuse_non_finite(self.problem)
-        points = self.method.final_points(self.problem, self._state)
-        masks = self.method.final_masks(self.problem, self._state)
-        for weight, point, mask in zip(self.problem.weights, points, masks, strict=True):
-            weight.copy_(point)
-            keep_(weight, mask)
+        masks = self._cut_(self.problem.weights)
         self._final_masks = [mask.clone() for mask in masks]
         self._state.tensors = {}
         return self.report()
+
+    @torch.no_grad()
+    def preview(self) -> nn.Module:
+        """A copy of the model as `finalize` would leave it now; model, optimizer and pruner stay as they are."""
+        self._refuse_finalized("preview")
+        copy = deepcopy(self.model)
+        parameters = {target.name: target.parameter for target in find_targets(copy)}
+        self._cut_([parameters[name] for name in self.problem.names])
+        return copy
 
     def report(self) -> SparsityReport:
         """Counts of the weights as they are now."""
@@ -279,6 +285,15 @@ class Pruner:
             probe = self.probe().detach().to(device=device, dtype=torch.float64).reshape(())
         lrs = tuple(optimizer.param_groups[index]["lr"] for optimizer, index in self._groups)
         return Moment(step, min(1.0, step / self.total_steps), detached, lrs, is_usable, probe)
+
+    def _cut_(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """Writes the points of the hard cut into `weights`; returns the masks."""
+        points = self.method.final_points(self.problem, self._state)
+        masks = self.method.final_masks(self.problem, self._state)
+        for weight, point, mask in zip(weights, points, masks, strict=True):
+            weight.copy_(point)
+            keep_(weight, mask)
+        return masks
 
     def _read_out(self) -> None:
         self._records.read()
