@@ -70,6 +70,12 @@ class ConstraintSet(ABC):
         """The same set for weights stored as (in, out, ...): transposed convolutions, transformers' `Conv1D`."""
         return self
 
+    def __and__(self, other: "ConstraintSet") -> "ConstraintSet":
+        """Both at once, where the exact projection is known; see `Intersection`."""
+        from slrprune.sets.intersection import intersect  # here, because it knows the sets, which know this class
+
+        return intersect(self, other)
+
     def masks(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """`select` after checking that shapes fit and all values are finite.
 

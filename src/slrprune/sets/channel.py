@@ -1,0 +1,67 @@
+"""Whole channels: filters or neurons, or what they read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from slrprune.errors import ArgumentError, ShapeError
+from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
+from slrprune.sets.groups import keep_strongest, resolve_dim, swap_dim
+
+
+@dataclass(frozen=True)
+class Channel(PerTensorSet):
+    """The tensors in which at most a given number of slices along one dimension is not zero.
+
+    S = {W : #{c : W[c] != 0} <= k}, W[c] the slices along `dim`, k = slices - round(sparsity * slices), at least 1.
+
+    The projection keeps the k slices of greatest sum of squares and clears the others (equation 5); one pass.
+
+    Args:
+        sparsity: fraction of the channels that go, in [0, 1).
+        dim: of a weight of shape (out, in, *kernel): 0, the default, for filters or neurons, 1 for input channels.
+            Negative ones count from the end.
+
+    Raises:
+        ArgumentError: sparsity outside [0, 1).
+        ShapeError: a weight without the dimension.
+
+    Examples:
+        >>> import torch
+        >>> Channel(0.5).project(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+        tensor([[0., 0.],
+                [0., 3.]])
+
+    Reference:
+        H. Li, A. Kadav, I. Durdanovic, H. Samet, H. P. Graf, "Pruning filters for efficient ConvNets", ICLR 2017; with
+        the sum of squares in place of magnitudes, which makes it the nearest point.
+    """
+
+    sparsity: float
+    dim: int = 0
+
+    def __post_init__(self) -> None:
+        check_sparsity("Channel", self.sparsity)
+
+    def check(self, name: str, shape: Sequence[int]) -> None:
+        """Raises `ShapeError` for a weight without the dimension."""
+        if resolve_dim(self.dim, len(shape)) is None:
+            raise ShapeError(name, f"Channel along dim {self.dim} needs that dimension", shape, f"Leave {name} out.")
+
+    def at(self, progress: float) -> "Channel":
+        """The set with the fraction `progress` of the sparsity."""
+        return replace(self, sparsity=check_progress("Channel.at", progress) * self.sparsity)
+
+    def transposed(self) -> "Channel":
+        """The same channels of weights stored as (in, out, ...): dimensions 0 and 1 change places."""
+        dim = swap_dim(self.dim)
+        if dim is None:
+            raise ArgumentError("Channel", "dim", self.dim, "must count from 0 where weights are stored transposed")
+        return replace(self, dim=dim)
+
+    def select_one(self, weight: Tensor) -> Tensor:
+        """The mask of the strongest channels."""
+        along = resolve_dim(self.dim, weight.ndim)
+        others = tuple(d for d in range(weight.ndim) if d != along)
+        return keep_strongest(weight, weight.shape, others, self.sparsity)

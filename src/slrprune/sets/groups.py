@@ -1,0 +1,49 @@
+"""Groups of weights that stay or go together: their energies, and the choice among them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from slrprune.sets.base import kept_count
+from slrprune.sets.topk import top_k
+
+
+def squares(weight: Tensor) -> Tensor:
+    """The squared entries in float64, whatever the dtype; in float32 on MPS, which has no float64.
+
+    Double precision is not luxury: in float32 a weight of 1e-23, as weight decay leaves them, would count as zero, and
+    a point of the set would not be its own projection.
+    """
+    return weight.to(torch.float32 if weight.device.type == "mps" else torch.float64).square()
+
+
+def keep_strongest(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...], sparsity: float) -> Tensor:
+    """The mask of the groups with the most energy, the lowest index of equal ones (equation 5).
+
+    Args:
+        weight: any floating tensor.
+        grid: a view of its shape in which every group fills the dimensions `dims` at one position of the others.
+        dims: the dimensions inside a group.
+        sparsity: fraction of the groups that go, in [0, 1).
+
+    Returns:
+        A bool mask of the shape of `weight`.
+    """
+    energies = squares(weight).reshape(grid).sum(dims, keepdim=True) if dims else squares(weight).reshape(grid)
+    kept = top_k([energies], kept_count(energies.numel(), sparsity))[0]
+    return kept.expand(grid).reshape(weight.shape).clone(memory_format=torch.contiguous_format)
+
+
+def resolve_dim(dim: int, ndim: int) -> int | None:
+    """`dim` counted from 0, or None where a tensor of `ndim` dimensions does not have it."""
+    resolved = dim + ndim if dim < 0 else dim
+    return resolved if 0 <= resolved < ndim else None
+
+
+def swap_dim(dim: int) -> int | None:
+    """The dimension in weights stored as (in, out, ...) of what is `dim` in (out, in, ...); None for dim < 0.
+
+    From the end it depends on the number of dimensions, which is not known here.
+    """
+    return None if dim < 0 else {0: 1, 1: 0}.get(dim, dim)

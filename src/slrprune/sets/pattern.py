@@ -1,0 +1,164 @@
+"""Kernel patterns: every kernel takes one shape of a small library, and some kernels go altogether."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from slrprune.errors import ArgumentError, ShapeError
+from slrprune.sets.base import PerTensorSet, check_progress, kept_count
+from slrprune.sets.groups import squares
+from slrprune.sets.topk import top_k
+
+Pattern = tuple[tuple[bool, ...], ...]
+
+
+def compact_patterns(size: int = 3, entries: int = 4, count: int = 8) -> tuple[Pattern, ...]:
+    """The most compact patterns that contain the centre.
+
+    Trained kernels have most of their energy at the centre and near it, and the patterns that PatDNN finds best look
+    like that. So: of all patterns of `entries` cells with the centre, the `count` with the least moment of inertia, the
+    sum of squared distances between their cells. Of the 56 patterns of 4 cells in 3 x 3 these are the four squares of
+    2 x 2 (moment 8) and the four T shapes (moment 11); all others have at least 12. Rotations and reflections map the
+    library to itself.
+
+    Args:
+        size: side of the kernel, odd.
+        entries: cells that stay, the centre included.
+        count: how many patterns; equal moments in lexicographic order of their cells.
+
+    Examples:
+        >>> [[int(cell) for cell in row] for row in compact_patterns()[0]]
+        [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    """
+    cells = [(row, column) for row in range(size) for column in range(size)]
+    centre = (size // 2, size // 2)
+    choices = [p for p in combinations(cells, entries) if centre in p]
+    choices.sort(key=lambda p: sum((a - c) ** 2 + (b - d) ** 2 for (a, b), (c, d) in combinations(p, 2)))
+    return tuple(
+        tuple(tuple((row, column) in choice for column in range(size)) for row in range(size))
+        for choice in choices[:count]
+    )
+
+
+FOUR_OF_NINE = compact_patterns()
+"""The default library: 8 patterns of 4 entries for 3 x 3 kernels; see `compact_patterns`."""
+
+
+@dataclass(frozen=True)
+class KernelPattern(PerTensorSet):
+    """The tensors whose kernels each fit a pattern of a library, a given number of kernels being zero.
+
+    S = {W : supp(W_g) within some P_j for every kernel g, #{g : W_g != 0} <= k}, k = kernels - round(connectivity *
+    kernels), at least 1; g over all (out, in). With `fraction` below 1 only round(fraction * kernels) kernels obey.
+
+    The projection gives every kernel the pattern that loses the least energy (sum of squares), the first of equal
+    ones, and then keeps the k kernels with the most energy left (equation 5): the choice of a pattern does not depend
+    on that of the others, so this order is exact. With a fraction those kernels obey that lose the least. Linear in
+    kernels times patterns.
+
+    Args:
+        patterns: the library: matrices of bool (or 0 and 1) of one shape, True = stays. Default `FOUR_OF_NINE`.
+        connectivity: fraction of the kernels that go as a whole, in [0, 1).
+        fraction: part of the kernels that obey, in [0, 1]; `at` sets it. Below 1 only without connectivity.
+
+    Raises:
+        ArgumentError: an empty library, patterns of different shapes or without an entry, connectivity or fraction
+            outside its range.
+        ShapeError: a weight that is not (out, in, *kernel) with kernels of the patterns' shape.
+
+    Examples:
+        >>> import torch
+        >>> KernelPattern().project(torch.arange(9.0).view(1, 1, 3, 3))
+        tensor([[[[0., 0., 0.],
+                  [0., 4., 5.],
+                  [0., 7., 8.]]]])
+
+    Reference:
+        W. Niu, X. Ma, S. Lin, S. Wang, X. Qian, X. Lin, Y. Wang, B. Ren, "PatDNN", ASPLOS 2020, section 4.
+    """
+
+    patterns: tuple[Pattern, ...] = FOUR_OF_NINE
+    connectivity: float = 0.0
+    fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        library = tuple(tuple(tuple(bool(cell) for cell in row) for row in pattern) for pattern in self.patterns)
+        shapes = {(len(pattern), *map(len, pattern)) for pattern in library}
+        if len(shapes) != 1 or len(set(next(iter(shapes))[1:])) != 1 or not all(any(map(any, p)) for p in library):
+            rule = "must be matrices of one shape, with at least one True each"
+            raise ArgumentError("KernelPattern", "patterns", self.patterns, rule)
+        object.__setattr__(self, "patterns", library)
+        if not 0 <= self.connectivity < 1:
+            rule = "must be in [0, 1), the fraction of kernels that go"
+            raise ArgumentError("KernelPattern", "connectivity", self.connectivity, rule)
+        if not 0 <= self.fraction <= 1:
+            raise ArgumentError("KernelPattern", "fraction", self.fraction, "must be in [0, 1]")
+        if self.fraction < 1 and self.connectivity:
+            rule = "must be 1 where connectivity is not 0"
+            raise ArgumentError("KernelPattern", "fraction", self.fraction, rule, "Use at(progress).")
+
+    def __repr__(self) -> str:
+        library = "" if self.patterns == FOUR_OF_NINE else f"patterns={self.patterns}, "
+        fraction = f", fraction={self.fraction}" if self.fraction < 1 else ""
+        return f"KernelPattern({library}connectivity={self.connectivity}{fraction})"
+
+    def check(self, name: str, shape: Sequence[int]) -> None:
+        """Raises `ShapeError` unless the last two of four dimensions are those of the patterns."""
+        kernel = (len(self.patterns[0]), len(self.patterns[0][0]))
+        if len(shape) != 4 or tuple(shape[2:]) != kernel:
+            rule = f"KernelPattern needs a weight of shape (out, in, {kernel[0]}, {kernel[1]})"
+            raise ShapeError(name, rule, shape, f"Use patterns of its kernel's shape, or leave {name} out.")
+
+    def at(self, progress: float) -> "KernelPattern":
+        """The looser set that zeros the fraction `progress` of what this one zeros: first patterns, then connectivity.
+
+        One after the other, because with both in part the nearest point has no direct solution. While the
+        patterns spread, no kernel goes: `fraction` grows, the cheapest kernels first. Then connectivity grows.
+        """
+        check_progress("KernelPattern.at", progress)
+        if not self.connectivity or progress == 1:
+            return replace(self, fraction=progress * self.fraction)
+        cells = [cell for pattern in self.patterns for row in pattern for cell in row]
+        density = sum(cells) / len(cells)
+        zeros = progress * (1 - density * (1 - self.connectivity))  # of all entries
+        if zeros < 1 - density:
+            return replace(self, fraction=zeros / (1 - density), connectivity=0.0)
+        return replace(self, connectivity=min(max(0.0, 1 - (1 - zeros) / density), self.connectivity))
+
+    def select_one(self, weight: Tensor) -> Tensor:
+        """The mask of the best pattern of every kernel, and of the kernels that stay."""
+        library = torch.tensor(self.patterns, device=weight.device).flatten(1)  # (patterns, cells)
+        cells = squares(weight).reshape(-1, library.shape[1]).t().contiguous()  # (cells, kernels): whole rows add fast
+        best, least = _best_patterns(cells, self.patterns)
+        mask = library[best]
+        if self.fraction < 1:
+            spared = len(least) - round(self.fraction * len(least))
+            mask |= top_k([least], spared)[0].unsqueeze(1)
+        if self.connectivity:
+            energy = (cells * mask.t()).sum(0)
+            mask &= top_k([energy], kept_count(len(energy), self.connectivity))[0].unsqueeze(1)
+        return mask.view(weight.shape)
+
+
+def _best_patterns(cells: Tensor, patterns: Sequence[Pattern]) -> tuple[Tensor, Tensor]:
+    """Per kernel the index of the pattern that loses least, and what it loses.
+
+    What is lost is compared, not what is kept: a kernel that fits loses exactly 0 whatever the rounding, so it stays.
+    """
+    best, least = torch.zeros(cells.shape[1], dtype=torch.long, device=cells.device), None
+    for index, pattern in enumerate(patterns):
+        outside = [row for row, stays in zip(cells, (c for line in pattern for c in line), strict=True) if not stays]
+        loss = torch.zeros_like(cells[0])
+        for row in outside:
+            loss += row
+        if least is None:
+            least = loss
+            continue
+        is_better = loss < least
+        best.masked_fill_(is_better, index)
+        least = torch.minimum(least, loss)
+    assert least is not None
+    return best, least
