@@ -1,6 +1,6 @@
 """After the cut: train on with the zeros held, whatever the optimizer's momentum.
 
-    python examples/masked_retraining.py
+Run with `python examples/masked_retraining.py`.
 """
 
 import torch

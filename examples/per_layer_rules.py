@@ -1,6 +1,6 @@
 """Different sets for different layers; the first rule that matches wins.
 
-    python examples/per_layer_rules.py
+Run with `python examples/per_layer_rules.py`.
 """
 
 import torch

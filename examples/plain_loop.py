@@ -1,6 +1,6 @@
 """Prune in your own training loop: three added lines, marked.
 
-    python examples/plain_loop.py
+Run with `python examples/plain_loop.py`.
 """
 
 import torch

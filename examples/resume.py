@@ -1,6 +1,6 @@
 """Stop in the middle, save, load into fresh objects, go on: the same bits.
 
-    python examples/resume.py
+Run with `python examples/resume.py`.
 """
 
 import tempfile

@@ -279,12 +279,14 @@ class Pruner:
             is_usable = None
         else:
             self._healthy = usable if self._healthy is None else self._healthy & usable
-        probe = None
         step = self._steps + 1
-        if self.probe is not None and (step % self.method.interval == 0 or step == self.total_steps):
-            probe = self.probe().detach().to(device=device, dtype=torch.float64).reshape(())
         lrs = tuple(optimizer.param_groups[index]["lr"] for optimizer, index in self._groups)
+        probe = None if self.probe is None else self._probe_value
         return Moment(step, min(1.0, step / self.total_steps), detached, lrs, is_usable, probe)
+
+    def _probe_value(self) -> Tensor:
+        assert self.probe is not None
+        return self.probe().detach().to(device=self.problem.device, dtype=torch.float64).reshape(())
 
     def _cut_(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """Writes the points of the hard cut into `weights`; returns the masks."""

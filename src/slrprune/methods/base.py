@@ -5,7 +5,7 @@ by the pruner. All decisions stay on the device; a method never reads a tensor b
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -56,7 +56,7 @@ class Moment:
         loss: 0-dim, float64, detached: f at the weights before that step, on its mini-batch.
         lrs: learning rate of each weight's parameter group.
         is_usable: 0-dim bool, False where loss or weights are not finite; None where the host has checked already.
-        probe: value of f at the present weights, 0-dim float64, where the user gave a probe and an update is due.
+        probe: returns f at the weights as they are when it is called, 0-dim float64; None where the user gave none.
     """
 
     step: int
@@ -64,7 +64,7 @@ class Moment:
     loss: Tensor
     lrs: tuple[float | Tensor, ...]
     is_usable: Tensor | None = None
-    probe: Tensor | None = None
+    probe: Callable[[], Tensor] | None = None
 
 
 @dataclass

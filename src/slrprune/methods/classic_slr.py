@@ -130,7 +130,8 @@ class ClassicSLR(LagrangianMethod):
         rho, progress = self.rho(moment.time), self.ramp.progress(moment.time)
         weights = [weight.detach() for weight in problem.weights]
         before, old = state.tensors["auxiliary"], state.scalars
-        loss = take_mean_loss(state) if moment.probe is None else moment.probe
+        mean = take_mean_loss(state)
+        loss = mean if moment.probe is None else moment.probe()  # after the pull: f at W_k itself
         half = terms(weights, before, state.tensors["multipliers"], self.summed_norms)
 
         # 1. Both sides at the same multipliers and the same rho.
@@ -159,7 +160,7 @@ class ClassicSLR(LagrangianMethod):
             multipliers = [torch.where(second, new, kept) for new, kept in pairs]
             s, k_next = torch.where(second, s, old["stepsize"]), torch.where(second, k_next, k)
 
-        fields = observed(problem, before, auxiliary, rho, full.norm)
+        fields = observed(problem, before, auxiliary, rho, full.squared.sqrt())
         after = terms(weights, auxiliary, multipliers, self.summed_norms)
         scalars = {"stepsize": s, "k": k_next, "loss": loss, "inner": after.inner, "squared": after.squared}
         self._commit(state, moment, auxiliary, multipliers, {**scalars, "norm": after.norm})

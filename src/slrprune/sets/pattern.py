@@ -1,6 +1,6 @@
 """Kernel patterns: every kernel takes one shape of a small library, and some kernels go altogether."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -20,14 +20,14 @@ def compact_patterns(size: int = 3, entries: int = 4, count: int = 8) -> tuple[P
 
     Trained kernels have most of their energy at the centre and near it, and the patterns that PatDNN finds best look
     like that. So: of all patterns of `entries` cells with the centre, the `count` with the least moment of inertia, the
-    sum of squared distances between their cells. Of the 56 patterns of 4 cells in 3 x 3 these are the four squares of
-    2 x 2 (moment 8) and the four T shapes (moment 11); all others have at least 12. Rotations and reflections map the
-    library to itself.
+    sum of squared distances between their cells; at equal moments those nearer to the centre. Of the 56 patterns of 4
+    cells in 3 x 3 these are the four squares of 2 x 2 (moment 8) and the four T shapes around the centre (moment 11).
+    Rotations and reflections map the library to itself.
 
     Args:
         size: side of the kernel, odd.
         entries: cells that stay, the centre included.
-        count: how many patterns; equal moments in lexicographic order of their cells.
+        count: how many patterns; the last tie is broken by the order of the cells.
 
     Examples:
         >>> [[int(cell) for cell in row] for row in compact_patterns()[0]]
@@ -36,11 +36,15 @@ def compact_patterns(size: int = 3, entries: int = 4, count: int = 8) -> tuple[P
     cells = [(row, column) for row in range(size) for column in range(size)]
     centre = (size // 2, size // 2)
     choices = [p for p in combinations(cells, entries) if centre in p]
-    choices.sort(key=lambda p: sum((a - c) ** 2 + (b - d) ** 2 for (a, b), (c, d) in combinations(p, 2)))
+    choices.sort(key=lambda p: (_moment(combinations(p, 2)), _moment((cell, centre) for cell in p)))
     return tuple(
         tuple(tuple((row, column) in choice for column in range(size)) for row in range(size))
         for choice in choices[:count]
     )
+
+
+def _moment(pairs: Iterable[tuple[tuple[int, int], ...]]) -> int:
+    return sum((a - c) ** 2 + (b - d) ** 2 for (a, b), (c, d) in pairs)
 
 
 FOUR_OF_NINE = compact_patterns()
@@ -131,7 +135,8 @@ class KernelPattern(PerTensorSet):
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the best pattern of every kernel, and of the kernels that stay."""
         library = torch.tensor(self.patterns, device=weight.device).flatten(1)  # (patterns, cells)
-        cells = squares(weight).reshape(-1, library.shape[1]).t().contiguous()  # (cells, kernels): whole rows add fast
+        kernels = weight.numel() // library.shape[1]
+        cells = squares(weight).reshape(kernels, library.shape[1]).t().contiguous()  # (cells, kernels): whole rows add fast
         best, least = _best_patterns(cells, self.patterns)
         mask = library[best]
         if self.fraction < 1:
