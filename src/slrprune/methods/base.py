@@ -15,6 +15,7 @@ from torch import Tensor
 from slrprune.errors import ArgumentError
 from slrprune.methods.schedule import Ramp
 from slrprune.sets.base import ConstraintSet
+from slrprune.sets.unstructured import Unstructured
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +153,8 @@ class Method(ABC):
 
     def bytes_per_weight(self, dtype: torch.dtype) -> int:
         """Memory kept between steps for each pruned weight of this dtype, in bytes."""
-        probe = torch.zeros(8, dtype=dtype)
-        state = self.start(Problem(("probe",), (probe,), ()))
+        weight = torch.zeros(1, dtype=dtype)
+        state = self.start(Problem(("weight",), (weight,), ((Unstructured(0.0), (0,)),)))
         return sum(tensor.element_size() for tensors in state.tensors.values() for tensor in tensors)
 
 

@@ -88,7 +88,7 @@ class SLR(Method):
     def hold(self, problem: Problem, state: MethodState, moment: Moment) -> None:
         """Collects what the step left off the support and goes back to the feasible point."""
         self._average(state, moment)
-        points = self._points(problem, state, moment)
+        points = self._points(problem, state, moment, self._next_sigma(state, moment))
         for position, (weight, mask) in enumerate(zip(problem.weights, state.tensors["mask"], strict=True)):
             # On the support the memory keeps the values of the last update: the last good state.
             memory = torch.where(mask, state.tensors["memory"][position], points[position])
@@ -98,14 +98,11 @@ class SLR(Method):
     def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
         """One multiplier step and one exact projection."""
         self._average(state, moment)
+        sigma = self._next_sigma(state, moment)
         state.iteration += 1
-        sigma = as_stepsize(self.sigma).next(state.numbers["stepsize"], state.iteration, moment.time)
         state.numbers["stepsize"] = sigma
         progress, relaxation = self.ramp.progress(moment.time), self.ramp.relaxation(moment.time)
-        points = self._points(problem, state, moment)
-        if self.decay:
-            for point, mask in zip(points, state.tensors["mask"], strict=True):
-                point.mul_(torch.where(mask, 1.0, 1.0 - self.decay))
+        points = self._points(problem, state, moment, sigma, self.decay)
         masks = problem.masks(points, progress)
         primal, dual = [], []
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
@@ -143,14 +140,22 @@ class SLR(Method):
         parts = zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True)
         return [torch.where(mask, weight, memory) for weight, mask, memory in parts]
 
-    def _points(self, problem: Problem, state: MethodState, moment: Moment) -> list[Tensor]:
-        """V = W' on the support, R + sigma (W' - what the network computed with) off it."""
-        sigma, relaxation = state.numbers["stepsize"], state.numbers["relaxation"]
+    def _next_sigma(self, state: MethodState, moment: Moment) -> float:
+        """sigma of the update that ends this interval: the whole of A is multiplied by it."""
+        return as_stepsize(self.sigma).next(state.numbers["stepsize"], state.iteration + 1, moment.time)
+
+    def _points(
+        self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
+    ) -> list[Tensor]:
+        """V = W' on the support, (1 - decay) (R + sigma (W' - what the network computed with)) off it."""
+        relaxation = state.numbers["relaxation"]
         points = []
         for weight, mask, memory in zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True):
             moved = torch.add(memory, weight, alpha=sigma)
             if relaxation:
                 moved.sub_(memory, alpha=sigma * relaxation)
+            if decay:
+                moved.mul_(1 - decay)
             point = torch.where(mask, weight, moved)
             # After a NaN the memory still holds the last good point; take that and leave the state as it was.
             points.append(point if moment.is_usable is None else torch.where(moment.is_usable, point, memory))
