@@ -66,13 +66,17 @@ class Magnitude(Allocation):
     def select(self, weights: Sequence[Tensor], kept: int) -> list[Tensor]:
         """The masks: floors first, then the largest of the rest."""
         floors = self.floors([w.numel() for w in weights], kept)
-        if weights[0].device.type == "cpu":
+        if _is_cpu(weights[0]):
             # On the CPU reading counts is free, and as a rule no floor binds: then one selection is all.
             masks = top_k(weights, kept)
             if all(int(m.sum()) >= f for m, f in zip(masks, floors, strict=True)):
                 return masks
         reserved = [top_k([w], f)[0] for w, f in zip(weights, floors, strict=True)]
         return top_k([w.abs().masked_fill(r, math.inf) for w, r in zip(weights, reserved, strict=True)], kept)
+
+
+def _is_cpu(weight: Tensor) -> bool:
+    return weight.device.type == "cpu"
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,9 @@ class KernelPattern(PerTensorSet):
         """The mask of the best pattern of every kernel, and of the kernels that stay."""
         library = torch.tensor(self.patterns, device=weight.device).flatten(1)  # (patterns, cells)
         kernels = weight.numel() // library.shape[1]
-        cells = squares(weight).reshape(kernels, library.shape[1]).t().contiguous()  # (cells, kernels): whole rows add fast
+        cells = (
+            squares(weight).reshape(kernels, library.shape[1]).t().contiguous()
+        )  # (cells, kernels): whole rows add fast
         best, least = _best_patterns(cells, self.patterns)
         mask = library[best]
         if self.fraction < 1:
