@@ -1,0 +1,39 @@
+"""Tasks by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from slrprune.errors import ArgumentError, closest
+from slrprune.tasks.base import Task
+from slrprune.tasks.cifar10 import Cifar10
+from slrprune.tasks.digits import Digits
+
+_TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in (Digits, Cifar10)})
+
+
+def available() -> tuple[str, ...]:
+    """Names of all tasks, the one that needs least first."""
+    return tuple(_TASKS)
+
+
+def get(name: str, **options: Any) -> Task:
+    """A new task.
+
+    Args:
+        name: one of `available()`.
+        **options: arguments of the task's class, for example `data="..."` for "cifar10" or `fold=1` for "digits".
+
+    Raises:
+        ArgumentError: an unknown name; the message lists what there is.
+        SlrpruneError: whatever the task's class raises, for example missing data.
+
+    Examples:
+        >>> get("digits", fold=1).steps_per_epoch
+        19
+    """
+    if name not in _TASKS:
+        nearest = closest(name, available(), count=1)[0]
+        way_out = f"Did you mean {nearest!r}?"
+        raise ArgumentError("tasks.get", "name", name, f"must be one of {', '.join(available())}", way_out)
+    return _TASKS[name](**options)
