@@ -203,6 +203,22 @@ def test_an_impossible_batch_size_is_refused(size):
         Blobs({"train": numbered(8)}, batch_size=size)
 
 
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"test": numbered(8)}, r"Blobs\(splits=\['test'\]\): splits must hold a 'train' split\."),
+        ({"train": numbered(8), "val": numbered(0)}, r"'val': 0 inputs, 0 targets.* and at least one\."),
+        (
+            {"train": Labelled(torch.zeros(8, 2), torch.zeros(7))},
+            r"'train': 8 inputs, 7 targets.* one target for every",
+        ),
+    ],
+)
+def test_splits_that_do_not_fit_are_refused(splits, message):
+    with pytest.raises(ArgumentError, match=message):
+        Blobs(splits, batch_size=4)
+
+
 @pytest.mark.parametrize("argument", ["epoch", "seed"])
 def test_negative_numbers_are_refused(task, argument):
     with pytest.raises(ArgumentError, match=rf"batches\({argument}=-1\): {argument} must be at least 0\."):

@@ -30,7 +30,7 @@ class TensorTask(Task):
     the model takes. The loss is cross-entropy, the metric top-1 accuracy.
 
     Args:
-        splits: the examples of "train", "val" and "test"; "val" may be left out.
+        splits: the examples of "train", and of "val" and "test" where there are any.
         batch_size: of training batches, in [1, number of training examples]. The examples that do not fill a last
             batch are left out of that epoch.
         augment: what happens to training inputs, None for nothing.
@@ -38,7 +38,8 @@ class TensorTask(Task):
         bf16: run forward passes under bfloat16 autocast.
 
     Raises:
-        ArgumentError: a batch size out of range.
+        ArgumentError: a batch size out of range, no "train" split, or a split with no examples or with another number
+            of targets than of inputs.
     """
 
     metric = "accuracy"
@@ -56,6 +57,7 @@ class TensorTask(Task):
         bf16: bool = False,
     ) -> None:
         super().__init__(device=device, bf16=bf16)
+        _check_splits(type(self).__name__, splits)
         count = len(splits["train"].targets)
         if not 1 <= batch_size <= count:
             raise ArgumentError(type(self).__name__, "batch_size", batch_size, f"must be in [1, {count}]")
@@ -125,3 +127,12 @@ class TensorTask(Task):
         size = self.evaluation_batch_size
         for inputs, targets in zip(examples.inputs.split(size), examples.targets.split(size), strict=True):
             yield self.prepare(inputs), targets
+
+
+def _check_splits(owner: str, splits: Mapping[Split, Labelled]) -> None:
+    if "train" not in splits:
+        raise ArgumentError(owner, "splits", sorted(splits), "must hold a 'train' split")
+    for split, (inputs, targets) in splits.items():
+        if not len(targets) or len(inputs) != len(targets):
+            got = f"{split!r}: {len(inputs)} inputs, {len(targets)} targets"
+            raise ArgumentError(owner, "splits", got, "must hold one target for every input, and at least one")
