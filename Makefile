@@ -49,7 +49,9 @@ nightly: $(VENV)/.installed-dev
 	$(MAKE) bench
 
 bench: $(VENV)/.installed-dev
-	for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+	@mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/projection.py --out benchmarks/results/projection.json
+	$(BIN)/python benchmarks/overhead.py --out benchmarks/results/overhead.json
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
