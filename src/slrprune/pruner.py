@@ -293,7 +293,7 @@ class Pruner:
         points = self.method.final_points(self.problem, self._state)
         masks = self.method.final_masks(self.problem, self._state)
         for weight, point, mask in zip(weights, points, masks, strict=True):
-            weight.copy_(point)
+            weight.copy_(point).add_(0.0)  # a kept -0.0 becomes +0.0
             keep_(weight, mask)
         return masks
 

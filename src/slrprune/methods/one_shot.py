@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from slrprune.errors import ArgumentError
@@ -45,8 +46,10 @@ class OneShot(Method):
         """The cut, at the first update; afterwards the mask is only held."""
         old = state.tensors["mask"]
         if state.progress < 1:
-            state.tensors["mask"] = problem.masks([weight.detach() for weight in problem.weights], 1.0)
-            state.progress = 1.0
+            masks = problem.masks([weight.detach() for weight in problem.weights], 1.0)
+            if moment.is_usable is not None:
+                masks = [torch.where(moment.is_usable, new, kept) for new, kept in zip(masks, old, strict=True)]
+            state.tensors["mask"], state.progress = masks, 1.0
         state.iteration += 1
         self.hold(problem, state, moment)
         return Observation({}, {"loss": moment.loss, **mask_counts(old, state.tensors["mask"], problem.device)})
