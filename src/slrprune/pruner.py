@@ -88,7 +88,7 @@ class Pruner:
         optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
         _refuse_closures(optimizers)
         assignments, self.skipped = assign(model, rules)
-        self._targets = tuple(target for assignment in assignments for target in assignment.targets)
+        self._targets = _in_registration_order(model, assignments)
         self._groups = _owning_groups(self._targets, optimizers)
         _refuse_second_pruner(self._targets)
         self.problem = _problem(model, assignments, self._targets)
@@ -353,6 +353,12 @@ def _refuse_closures(optimizers: Sequence[Optimizer]) -> None:
         if isinstance(optimizer, torch.optim.LBFGS):
             problem = "LBFGS builds on curvature between its own iterates, which a projection would falsify"
             raise UsageError("Pruner", problem, "Take a first-order optimizer such as SGD or AdamW.")
+
+
+def _in_registration_order(model: nn.Module, assignments: Sequence[Assignment]) -> tuple[Target, ...]:
+    order = {id(parameter): index for index, parameter in enumerate(model.parameters())}
+    targets = (target for assignment in assignments for target in assignment.targets)
+    return tuple(sorted(targets, key=lambda target: order[id(target.parameter)]))
 
 
 def _owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) -> tuple[tuple[Optimizer, int], ...]:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from slrprune.errors import RuleError, closest
+from slrprune.errors import ArgumentError, RuleError, closest
 from slrprune.sets.base import ConstraintSet
 
 Rules = ConstraintSet | Mapping[str | type[nn.Module], ConstraintSet | None]
@@ -81,13 +81,23 @@ def canonical_name(name: str) -> str:
 
 
 def find_targets(model: nn.Module) -> list[Target]:
-    """All parameters of `model`, each once, in registration order."""
+    """All parameters of `model`, each once, in registration order.
+
+    Raises:
+        RuleError: two parameters that only a wrapper prefix tells apart.
+    """
     found: dict[int, Target] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         for attribute, parameter in module.named_parameters(recurse=False):
             target = _target(model, path, module, attribute, parameter)
             known = found.get(id(parameter))
             found[id(parameter)] = _merged(known, target) if known else target
+    taken: dict[str, Target] = {}
+    for target in found.values():
+        for name in () if target.obstacle else target.names:
+            if taken.setdefault(name, target) is not target:
+                problem = "is the name of two parameters, once wrapper prefixes such as 'module.' are left out"
+                raise RuleError(name, problem, "Rename the attribute 'module' of your model.")
     return list(found.values())
 
 
@@ -99,17 +109,32 @@ def assign(model: nn.Module, rules: Rules) -> tuple[list[Assignment], list[Skipp
         Tensors share one budget exactly when the *same object* of a joint set governs them.
 
     Raises:
+        ArgumentError: `rules` is neither a set nor a mapping from patterns to sets.
         RuleError: a pattern without match, a rule that an earlier one covers completely, a selected parameter that
             cannot be pruned, nothing selected at all.
     """
     targets = find_targets(model)
-    table: Mapping[str | type[nn.Module], ConstraintSet | None]
-    table = {nn.Module: rules} if isinstance(rules, ConstraintSet) else dict(rules)
+    table = _checked_table(rules)
     chosen, skipped = _choose(targets, table)
     if not chosen:
         listing = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
         raise RuleError("rules", f"nothing to prune in {type(model).__name__}", listing)
     return _group(chosen), skipped
+
+
+def _checked_table(rules: Rules) -> Mapping[str | type[nn.Module], ConstraintSet | None]:
+    if isinstance(rules, ConstraintSet):
+        return {nn.Module: rules}
+    if not isinstance(rules, Mapping):
+        rule = "must be a set, or a mapping from pattern to set or None"
+        raise ArgumentError("Pruner", "rules", rules, rule, "For example Global(0.9), or {'fc': None, '*': NM(2, 4)}.")
+    for pattern, constraint in rules.items():
+        if not isinstance(pattern, str) and not (isinstance(pattern, type) and issubclass(pattern, nn.Module)):
+            rule = "must have keys that are name patterns or module classes"
+            raise ArgumentError("Pruner", "rules", [type(pattern).__name__], rule)
+        if constraint is not None and not isinstance(constraint, ConstraintSet):
+            raise ArgumentError("Pruner", "rules", {pattern: constraint}, "must have values that are sets or None")
+    return dict(rules)
 
 
 def _choose(
@@ -124,7 +149,7 @@ def _choose(
         constraint = None if pattern is None else table[pattern]
         is_named = isinstance(pattern, str) and canonical_name(pattern) in target.names
         if constraint is None:
-            skipped.append(Skipped(target.name, target.parameter.numel(), _reason(target, pattern)))
+            skipped.append(Skipped(target.name, _numel(target.parameter), _reason(target, pattern)))
         elif not target.parameter.requires_grad and not is_named:
             skipped.append(Skipped(target.name, target.parameter.numel(), "is frozen (requires_grad is False)"))
         elif target.obstacle:
@@ -195,6 +220,11 @@ def _group(chosen: list[tuple[Target, ConstraintSet]]) -> list[Assignment]:
     return [Assignment(constraint, tuple(targets)) for constraint, targets in groups.values()]
 
 
+def _numel(parameter: nn.Parameter) -> int:
+    """Number of entries; 0 while a lazy module has not made them yet."""
+    return 0 if nn.parameter.is_lazy(parameter) else parameter.numel()
+
+
 def _reason(target: Target, pattern: str | type[nn.Module] | None) -> str:
     if pattern is not None:
         return f"rule {_show(pattern)}: None"
@@ -223,11 +253,11 @@ def _target(model: nn.Module, path: str, module: nn.Module, attribute: str, para
     """A parameter with the name a user knows it by, also where a parametrization or a hook has moved it."""
     name = canonical_name(f"{path}.{attribute}" if path else attribute)
     if isinstance(module, parametrize.ParametrizationList):
-        owner_path, _, base = path.rpartition(".parametrizations.") if "." in path else ("", "", "")
-        owner, base = model.get_submodule(owner_path), base or path.removeprefix("parametrizations.")
-        names = (canonical_name(f"{owner_path}.{base}" if owner_path else base), name)
+        owner_path, _, base = f".{path}".rpartition(".parametrizations.")
+        owner_path = owner_path.removeprefix(".")
+        owner, names = model.get_submodule(owner_path), (canonical_name(f"{owner_path}.{base}".lstrip(".")), name)
         obstacle = "is parametrized, remove the parametrization before building the pruner"
-        return Target(names, parameter, module, attribute, obstacle, _is_prunable(owner, base))
+        return Target(names, parameter, owner, base, obstacle, _is_prunable(owner, base))
     base, _, suffix = attribute.rpartition("_")
     if suffix in _HOOKED and base not in module._parameters and isinstance(getattr(module, base, None), Tensor):
         obstacle = f"is what a hook (prune, weight_norm, spectral_norm) makes {base} from, remove that first"
