@@ -5,7 +5,7 @@ from slrprune.tasks.base import Batch, Split, Task
 from slrprune.tasks.cifar10 import Cifar10
 from slrprune.tasks.digits import Digits
 from slrprune.tasks.recipe import AdamWRecipe, Recipe, SGDRecipe
-from slrprune.tasks.registry import available, get
+from slrprune.tasks.registry import available, get, task_class
 from slrprune.tasks.tensor_task import Labelled, TensorTask
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "TensorTask",
     "available",
     "get",
+    "task_class",
 ]

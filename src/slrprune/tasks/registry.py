@@ -17,6 +17,19 @@ def available() -> tuple[str, ...]:
     return tuple(_TASKS)
 
 
+def task_class(name: str) -> type[Task]:
+    """The class behind a name, whose signature holds the task's settings.
+
+    Raises:
+        ArgumentError: an unknown name; the message lists what there is.
+    """
+    if name not in _TASKS:
+        nearest = closest(name, available(), count=1)[0]
+        way_out = f"Did you mean {nearest!r}?"
+        raise ArgumentError("tasks.get", "name", name, f"must be one of {', '.join(available())}", way_out)
+    return _TASKS[name]
+
+
 def get(name: str, **options: Any) -> Task:
     """A new task.
 
@@ -32,8 +45,4 @@ def get(name: str, **options: Any) -> Task:
         >>> get("digits", fold=1).steps_per_epoch
         19
     """
-    if name not in _TASKS:
-        nearest = closest(name, available(), count=1)[0]
-        way_out = f"Did you mean {nearest!r}?"
-        raise ArgumentError("tasks.get", "name", name, f"must be one of {', '.join(available())}", way_out)
-    return _TASKS[name](**options)
+    return task_class(name)(**options)
