@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import reduce
+from itertools import count
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -85,15 +87,15 @@ class Pruner:
             raise ArgumentError("Pruner", "read_every", read_every, "must be an integer of at least 1")
         self.read_every = read_every
         self.probe = probe
-        optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
-        _refuse_closures(optimizers)
+        optimizers = _checked_optimizers(optimizer)
         assignments, self.skipped = assign(model, rules)
         self._targets = _in_registration_order(model, assignments)
         self._groups = _owning_groups(self._targets, optimizers)
-        _refuse_second_pruner(self._targets)
+        _refuse_second_pruner(self._targets, self)
         self.problem = _problem(model, assignments, self._targets)
         _refuse_non_finite(self.problem)
         self._state = self.method.start(self.problem)
+        self._dtypes = tuple(target.parameter.dtype for target in self._targets)
         self._records = RecordBuffer()
         self._healthy: Tensor | None = None
         self._steps = 0
@@ -247,14 +249,16 @@ class Pruner:
         """Takes over a saved state, in whole or not at all; the model's weights must be loaded beside it.
 
         Raises:
-            StateError: another model, method, set, run length, or a newer version.
+            StateError: another model, method, set, dtype, run length, or a newer version.
+            UsageError: another pruner has taken over a weight since this one was finalized.
         """
         header = {"method": repr(self.method), "total_steps": self.total_steps}
         loaded = unpack(state, self.problem, header)
+        if loaded.final_masks is None:
+            _refuse_second_pruner(self._targets, self)
         self._state, self._final_masks, self._steps = loaded.state, loaded.final_masks, loaded.steps
-        self._records = RecordBuffer()
-        self._records.load(loaded.records)
-        self._healthy, self._penalty_reached = None, False
+        self._records, self._healthy, self._penalty_reached = loaded.records, None, False
+        self._register()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """After deepcopy or unpickling, the copy holds its own parameters."""
@@ -263,10 +267,7 @@ class Pruner:
 
     def _moment(self, loss: Tensor | float) -> Moment:
         device = self.problem.device
-        detached = torch.as_tensor(loss).detach().to(device=device, dtype=torch.float64)
-        if detached.numel() != 1:
-            raise ArgumentError("Pruner.step", "loss", tuple(detached.shape), "must hold one number")
-        detached = detached.reshape(()).clone()
+        detached = _scalar(loss, device)
         if self.method.is_coupled and not self._penalty_reached:
             way_out = "Train on loss + pruner.penalty(), and pass the plain loss to step()."
             raise UsageError("Pruner.step", f"{type(self.method).__name__}(coupled=True) saw no penalty()", way_out)
@@ -320,16 +321,26 @@ class Pruner:
             raise UsageError(f"Pruner.{call}", "the pruner has been finalized", way_out)
 
     def _refuse_replaced(self) -> None:
-        for target, mask_device in zip(self._targets, self._devices(), strict=True):
+        for target, device, dtype in zip(self._targets, self._devices(), self._dtypes, strict=True):
             if getattr(target.module, target.attribute, None) is not target.parameter:
                 raise UsageError("Pruner", f"{target.name} was replaced after the pruner was built", _LAST)
-            if target.parameter.device != mask_device:
-                problem = f"{target.name} moved from {mask_device} to {target.parameter.device}"
+            now = target.parameter
+            if now.device != device or now.dtype != dtype:
+                problem = f"{target.name} went from {dtype} on {device} to {now.dtype} on {now.device}"
                 raise UsageError("Pruner", problem, _LAST)
 
     def _devices(self) -> list[torch.device]:
         kinds = next(iter(self._state.tensors.values()), [])
         return [tensor.device for tensor in kinds]
+
+
+def _scalar(loss: Tensor | float, device: torch.device) -> Tensor:
+    """A copy of the loss, 0-dim float64 on `device`; a number is written there without a copy from the host."""
+    if not isinstance(loss, Tensor):
+        return torch.full((), loss, dtype=torch.float64, device=device)
+    if loss.numel() != 1:
+        raise ArgumentError("Pruner.step", "loss", tuple(loss.shape), "must hold one number")
+    return loss.detach().to(device=device, dtype=torch.float64, copy=True).reshape(())
 
 
 def _nnz(tensor: Tensor) -> int:
@@ -342,17 +353,23 @@ def _checked_steps(total_steps: int, method: Method) -> int:
         raise ArgumentError("Pruner", "total_steps", total_steps, "must be a positive integer", way_out)
     if int(method.ramp.end * total_steps) < method.interval and method.ramp.end > 0:
         rule = f"is too short for the schedule: {type(method).__name__} ramps up until {method.ramp.end:.0%} of the run"
-        needed = int(method.interval / method.ramp.end) + 1
+        needed = next(n for n in count(total_steps) if int(method.ramp.end * n) >= method.interval)
         way_out = f"Plan at least {needed} steps, or lower interval={method.interval}."
         raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
     return total_steps
 
 
-def _refuse_closures(optimizers: Sequence[Optimizer]) -> None:
+def _checked_optimizers(given: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ...]:
+    optimizers = tuple(given) if isinstance(given, Sequence) else (given,)
     for optimizer in optimizers:
+        if not isinstance(optimizer, Optimizer):
+            way_out = "Of a wrapper, hand over the optimizer inside."
+            kind = type(optimizer).__name__
+            raise ArgumentError("Pruner", "optimizer", kind, "must be a torch Optimizer, or several", way_out)
         if isinstance(optimizer, torch.optim.LBFGS):
             problem = "LBFGS builds on curvature between its own iterates, which a projection would falsify"
             raise UsageError("Pruner", problem, "Take a first-order optimizer such as SGD or AdamW.")
+    return optimizers
 
 
 def _in_registration_order(model: nn.Module, assignments: Sequence[Assignment]) -> tuple[Target, ...]:
@@ -376,11 +393,11 @@ def _owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) -
     return tuple(owners[id(target.parameter)] for target in targets)
 
 
-def _refuse_second_pruner(targets: Sequence[Target]) -> None:
+def _refuse_second_pruner(targets: Sequence[Target], pruner: Pruner) -> None:
     for target in targets:
         holder: ReferenceType[Pruner] | None = _owners.get(target.parameter)
         other = holder() if holder is not None else None
-        if other is not None and not other.is_finalized:
+        if other is not None and other is not pruner and not other.is_finalized:
             way_out = "Finalize or delete the other pruner first, or put all rules into one."
             raise UsageError("Pruner", f"{target.name} is held by another pruner", way_out)
 
@@ -398,8 +415,9 @@ def _problem(model: nn.Module, assignments: Sequence[Assignment], targets: Seque
 
 
 def _norms(weights: Sequence[Tensor]) -> Tensor:
-    """One norm per weight: not finite exactly where the weight is not."""
-    norms = torch._foreach_norm([weight.detach() for weight in weights])
+    """One norm per weight, not finite where an entry is not (or where one exceeds 1e19, which is as bad)."""
+    dtype = reduce(torch.promote_types, (weight.dtype for weight in weights), torch.float32)
+    norms = torch._foreach_norm([weight.detach() for weight in weights], dtype=dtype)
     return torch.stack([norm.to(weights[0].device, torch.float64) for norm in norms])
 
 

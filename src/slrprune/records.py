@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
+from slrprune.errors import StateError
 from slrprune.rules import Skipped
 
 
@@ -82,8 +83,11 @@ class RecordBuffer:
         return {name: [getattr(record, name) for record in records] for name in _FIELDS}
 
     def load(self, state: dict[str, list[float]]) -> None:
-        """Replaces the content by that of `state()`."""
-        rows = zip(*(state[name] for name in _FIELDS), strict=True)
+        """Replaces the content by that of `state()`; raises `StateError` where columns are missing or differ in length."""
+        columns = [state[name] for name in _FIELDS if name in state]
+        if len(columns) < len(_FIELDS) or len({len(column) for column in columns}) > 1:
+            raise StateError("Pruner.load_state_dict", "the records are incomplete", "The state is damaged.")
+        rows = zip(*columns, strict=True)
         self._pending = []
         self._read = [_record(dict(zip(_FIELDS, row, strict=True))) for row in rows]
 

@@ -13,6 +13,10 @@ from slrprune.rules import canonical_name
 
 VERSION = 1
 _WHERE = "Pruner.load_state_dict"
+_KEYS = (
+    *("method", "total_steps", "steps", "sets", "shapes", "dtypes"),
+    *("tensors", "scalars", "numbers", "iteration", "progress", "final_masks", "records"),
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class LoadedState:
     state: MethodState
     final_masks: list[Tensor] | None
     steps: int
-    records: dict[str, list[float]]
+    records: RecordBuffer
 
 
 def pack(
@@ -39,6 +43,7 @@ def pack(
         **header,
         "sets": _sets(problem),
         "shapes": {name: list(weight.shape) for name, weight in zip(problem.names, problem.weights, strict=True)},
+        "dtypes": _dtypes(problem),
         "tensors": tensors,
         "scalars": {name: value.clone() for name, value in state.scalars.items()},
         "numbers": dict(state.numbers),
@@ -58,10 +63,15 @@ def unpack(saved: Mapping[str, Any], problem: Problem, header: Mapping[str, Any]
         differing = [name for name in (*expected, *shapes) if shapes.get(name) != expected.get(name)][:3]
         problem_text = f"the state belongs to another model, it differs in {differing}"
         raise StateError(_WHERE, problem_text, "Load it into a pruner on the model that it was saved from.")
-    if dict(saved["sets"]) != _sets(problem):
-        differing = [name for name, text in _sets(problem).items() if saved["sets"].get(name) != text][:1]
-        texts = f"{saved['sets'].get(differing[0])} there, {_sets(problem)[differing[0]]} here" if differing else ""
-        raise StateError(_WHERE, f"the sets differ: {texts}", "Build the pruner with the rules of the saved run.")
+    for key, here, way_out in (
+        ("sets", _sets(problem), "Build the pruner with the rules of the saved run."),
+        ("dtypes", _dtypes(problem), "Load it beside weights of the saved run's dtype."),
+    ):
+        there = {canonical_name(name): text for name, text in saved[key].items()}
+        for name, text in here.items():
+            if there.get(name) != text:
+                problem_text = f"the {key} differ: {name} has {there.get(name)} there and {text} here"
+                raise StateError(_WHERE, problem_text, way_out)
     tensors = {kind: _ordered(problem, values, kind) for kind, values in saved["tensors"].items()}
     masks = saved["final_masks"]
     state = MethodState(
@@ -72,23 +82,36 @@ def unpack(saved: Mapping[str, Any], problem: Problem, header: Mapping[str, Any]
         progress=saved["progress"],
     )
     final = None if masks is None else _ordered(problem, masks, "final_masks")
-    return LoadedState(state, final, saved["steps"], saved["records"])
+    records = RecordBuffer()
+    records.load(saved["records"])
+    return LoadedState(state, final, saved["steps"], records)
 
 
 def _check_header(saved: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    version = saved.get("version")
+    version = saved.get("version") if isinstance(saved, Mapping) else None
     if version is None:
         raise StateError(_WHERE, "this is not the state of a pruner", "Pass what Pruner.state_dict() returned.")
     if version != VERSION:
         raise StateError(_WHERE, f"the state has version {version}, this slrprune reads {VERSION}", "Update slrprune.")
+    missing = [key for key in _KEYS if key not in saved]
+    if missing:
+        raise StateError(_WHERE, f"the state lacks {missing}", "The state is damaged.")
     for name, here in header.items():
         if saved.get(name) != here:
             raise StateError(_WHERE, f"{name} is {saved.get(name)} in the state and {here} here", "They must agree.")
 
 
 def _sets(problem: Problem) -> dict[str, str]:
-    positions = {index: repr(constraint) for constraint, group in problem.groups for index in group}
-    return {name: positions[index] for index, name in enumerate(problem.names)}
+    """What constrains each weight; of a joint set also with which other weights."""
+    texts: dict[int, str] = {}
+    for constraint, group in problem.groups:
+        shared = f", one budget from {problem.names[group[0]]} on" if constraint.is_joint else ""
+        texts.update(dict.fromkeys(group, f"{constraint!r}{shared}"))
+    return {name: texts[index] for index, name in enumerate(problem.names)}
+
+
+def _dtypes(problem: Problem) -> dict[str, str]:
+    return {name: str(weight.dtype) for name, weight in zip(problem.names, problem.weights, strict=True)}
 
 
 def _named(problem: Problem, values: list[Tensor]) -> dict[str, Tensor]:

@@ -71,7 +71,8 @@ class LagrangianMethod(Method):
             return
         rho = self.rho(moment.time)
         for weight, target, lr in zip(problem.weights, self.targets(state, rho), moment.lrs, strict=True):
-            pulled = weight.lerp(target, lr * rho / (1 + lr * rho))
+            share = lr * rho / (1 + lr * rho)
+            pulled = weight.lerp(target, share.to(weight) if isinstance(share, Tensor) else share)
             weight.copy_(pulled if moment.is_usable is None else torch.where(moment.is_usable, pulled, weight))
 
     def targets(self, state: MethodState, rho: float) -> Sequence[Tensor]:
