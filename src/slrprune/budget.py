@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,7 +70,7 @@ class Magnitude(Allocation):
         if _is_cpu(weights[0]):
             # On the CPU reading counts is free, and as a rule no floor binds: then one selection is all.
             masks = top_k(weights, kept)
-            if all(int(m.sum()) >= f for m, f in zip(masks, floors, strict=True)):
+            if all(np.count_nonzero(m.numpy()) >= f for m, f in zip(masks, floors, strict=True)):
                 return masks
         reserved = [top_k([w], f)[0] for w, f in zip(weights, floors, strict=True)]
         return top_k([w.abs().masked_fill(r, math.inf) for w, r in zip(weights, reserved, strict=True)], kept)

@@ -78,7 +78,7 @@ def _bracket(bits: Sequence[Keys], k: int, total: int) -> tuple[int, int]:
     rank = len(sample) * fraction
     few, many = max(1, math.floor(rank - spread)), min(len(sample), math.ceil(rank + spread))
     low, high = _largest(sample, many), _largest(sample, few)
-    return low if many < len(sample) else -1, high if few > 1 else int(np.iinfo(sample.dtype).max)
+    return low if many < len(sample) else -1, high if few > 1 else _sign_free(sample)
 
 
 def _bits(flat: Tensor) -> Keys:
@@ -89,17 +89,21 @@ def _bits(flat: Tensor) -> Keys:
 
 
 def _magnitude(bits: Keys) -> Keys:
-    return bits & np.iinfo(bits.dtype).max
+    return bits & _sign_free(bits)
+
+
+def _sign_free(bits: Keys) -> int:
+    """All bits but the sign: also the largest key."""
+    return (1 << (8 * bits.itemsize - 1)) - 1
 
 
 def _pieces(bits: Sequence[Keys]) -> Iterator[Keys]:
     """The keys in pieces; every piece is overwritten by the next."""
     buffer = np.empty(_PIECE, dtype=bits[0].dtype)
-    sign_free = np.iinfo(buffer.dtype).max
     for array in bits:
         for start in range(0, len(array), _PIECE):
             part = array[start : start + _PIECE]
-            yield np.bitwise_and(part, sign_free, out=buffer[: len(part)])
+            yield np.bitwise_and(part, _sign_free(part), out=buffer[: len(part)])
 
 
 def _at_least(bits: Keys, threshold: int) -> Tensor:
@@ -112,10 +116,11 @@ def _at_least(bits: Keys, threshold: int) -> Tensor:
 
 
 def _largest(keys: Keys, k: int) -> int:
-    """The k-th largest of `keys`, k from 1."""
+    """The k-th largest of `keys`, k from 1; puts them in another order."""
     if keys.dtype == np.int16:  # numpy selects among 32-bit numbers much faster
         keys = keys.astype(np.int32)
-    return int(np.partition(keys, len(keys) - k)[len(keys) - k])
+    keys.partition(len(keys) - k)
+    return int(keys[len(keys) - k])
 
 
 def _drop_last_ties(bits: Sequence[Keys], masks: Sequence[Tensor], threshold: int, surplus: int) -> None:

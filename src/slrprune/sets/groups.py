@@ -15,7 +15,8 @@ def squares(weight: Tensor) -> Tensor:
     Double precision is not luxury: in float32 a weight of 1e-23, as weight decay leaves them, would count as zero, and
     a point of the set would not be its own projection.
     """
-    return weight.to(torch.float32 if weight.device.type == "mps" else torch.float64).square()
+    wide = weight.to(torch.float32 if weight.device.type == "mps" else torch.float64)
+    return wide * wide
 
 
 def keep_strongest(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...], sparsity: float) -> Tensor:
