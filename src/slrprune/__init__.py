@@ -1,40 +1,43 @@
 """slrprune: prune PyTorch networks by surrogate Lagrangian relaxation, with a hard cut that costs no accuracy."""
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-from slrprune.batchnorm import reestimate_batchnorm
-from slrprune.errors import SlrpruneError
-from slrprune.masks import MaskKeeper, apply_masks_
-from slrprune.methods import (
-    ADMM,
-    SLR,
-    ClassicSLR,
-    ConstantPenalty,
-    ConstantStepsize,
-    CosineStepsize,
-    CubicRamp,
-    DecayingStepsize,
-    GeometricPenalty,
-    GradualMagnitude,
-    Method,
-    NoRamp,
-    OneShot,
-    QuadraticPenalty,
-    RelaxedPath,
-)
-from slrprune.pruner import Pruner
-from slrprune.records import SparsityReport, UpdateRecord
-from slrprune.sets import (
-    NM,
-    Block,
-    Channel,
-    Column,
-    ConstraintSet,
-    Global,
-    Intersection,
-    KernelPattern,
-    Unstructured,
-)
+if TYPE_CHECKING:  # for type checkers and editors; at run time a name is imported when it is first used
+    from slrprune.batchnorm import reestimate_batchnorm
+    from slrprune.errors import SlrpruneError
+    from slrprune.masks import MaskKeeper, apply_masks_
+    from slrprune.methods import (
+        ADMM,
+        SLR,
+        ClassicSLR,
+        ConstantPenalty,
+        ConstantStepsize,
+        CosineStepsize,
+        CubicRamp,
+        DecayingStepsize,
+        GeometricPenalty,
+        GradualMagnitude,
+        Method,
+        NoRamp,
+        OneShot,
+        QuadraticPenalty,
+        RelaxedPath,
+    )
+    from slrprune.pruner import Pruner
+    from slrprune.records import SparsityReport, UpdateRecord
+    from slrprune.sets import (
+        NM,
+        Block,
+        Channel,
+        Column,
+        ConstraintSet,
+        Global,
+        Intersection,
+        KernelPattern,
+        Unstructured,
+    )
 
 try:
     __version__ = version("slrprune")
@@ -74,3 +77,53 @@ __all__ = [
     "apply_masks_",
     "reestimate_batchnorm",
 ]
+
+# Torch takes seconds to import, and `slrprune --help` does not need it.
+_HOMES = {
+    "slrprune.batchnorm": ("reestimate_batchnorm",),
+    "slrprune.errors": ("SlrpruneError",),
+    "slrprune.masks": ("MaskKeeper", "apply_masks_"),
+    "slrprune.methods": (
+        "ADMM",
+        "SLR",
+        "ClassicSLR",
+        "ConstantPenalty",
+        "ConstantStepsize",
+        "CosineStepsize",
+        "CubicRamp",
+        "DecayingStepsize",
+        "GeometricPenalty",
+        "GradualMagnitude",
+        "Method",
+        "NoRamp",
+        "OneShot",
+        "QuadraticPenalty",
+        "RelaxedPath",
+    ),
+    "slrprune.pruner": ("Pruner",),
+    "slrprune.records": ("SparsityReport", "UpdateRecord"),
+    "slrprune.sets": (
+        "NM",
+        "Block",
+        "Channel",
+        "Column",
+        "ConstraintSet",
+        "Global",
+        "Intersection",
+        "KernelPattern",
+        "Unstructured",
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'slrprune' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

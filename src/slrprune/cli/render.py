@@ -1,0 +1,52 @@
+"""Comparisons in the terminal: a table, its notes, the convergence."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from slrprune.compare.chart import BARS, PLAIN, scale, sparkline
+from slrprune.compare.table import Block
+from slrprune.compare.text import HEADER, cells, notes, title, verdict
+
+
+def show_blocks(console: Console, blocks: Sequence[Block], method: str = "slr") -> None:
+    """Prints every block, with a sentence on how `method` did."""
+    for block in blocks:
+        console.print(_table(console, block))
+        for line in notes(block):
+            console.print(line, markup=False, highlight=False)
+        _show_chart(console, block)
+        if sentence := verdict(block, method):
+            console.print(sentence, markup=False, highlight=False)
+            console.print()
+
+
+def _table(console: Console, block: Block) -> Table:
+    plain = console.options.ascii_only
+    table = Table(title=title(block), title_justify="left", box=box.ASCII if plain else box.SIMPLE_HEAD)
+    table.add_column(HEADER[0], no_wrap=True)
+    for name in HEADER[1:]:
+        table.add_column(name, justify="right")
+    best = next((row.method for row in block.rows if row.prunes and row.accuracy), None)
+    for row in block.rows:
+        style = "bold" if row.method == best else None if row.prunes else "dim"
+        table.add_row(*cells(row), style=style)
+    return table
+
+
+def _show_chart(console: Console, block: Block) -> None:
+    """One line of bars per arm, all on one scale."""
+    curves = {row.method: [accuracy for _, accuracy in row.curve] for row in block.rows if row.prunes and row.curve}
+    if not curves:
+        return
+    low, high = scale(list(curves.values()))
+    levels = PLAIN if console.options.ascii_only else BARS
+    split = "validation" if block.curve_split == "val" else block.curve_split
+    console.print(f"accuracy after the cut, epoch by epoch ({split} split, {low:.1f}% to {high:.1f}%)", highlight=False)
+    width = max(len(method) for method in curves)
+    for method, values in curves.items():
+        line = f"  {method:<{width}}  {sparkline(values, low, high, levels)}  {values[0]:.1f} -> {values[-1]:.1f}"
+        console.print(line, markup=False, highlight=False)
+    console.print()

@@ -1,0 +1,34 @@
+"""`slrprune table`: the tables of runs that have been made, in the terminal or into a document."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slrprune.cli.session import show
+from slrprune.errors import DataError, UsageError
+
+
+def table(
+    folder: Annotated[Path, typer.Argument(help="Folder with the records of a comparison.")],
+    markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
+    into: Annotated[Path | None, typer.Option(help="Write Markdown into this document, at --marker.")] = None,
+    marker: Annotated[str | None, typer.Option(help="Name in <!-- name:begin --> and <!-- name:end -->.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the tables of a folder of records, without running anything."""
+    from slrprune.compare import blocks, insert, load_records, to_markdown
+    from slrprune.compare.atomic import write_atomically
+
+    if (into is None) != (marker is None):
+        raise UsageError("table", "--into and --marker need each other", "Give both, or neither.")
+    records = load_records(folder)
+    if not records:
+        raise DataError(str(folder), "holds no records", "Name the folder that demo or compare wrote to.")
+    if into is not None and marker is not None:
+        text = insert(into.read_text(encoding="utf-8"), marker, to_markdown(blocks(records)), str(into))
+        write_atomically(into, lambda partial: partial.write_text(text, encoding="utf-8"))
+    elif markdown:
+        typer.echo(to_markdown(blocks(records)))
+    else:
+        show(records, folder, as_json=as_json)

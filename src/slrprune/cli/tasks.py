@@ -1,0 +1,40 @@
+"""`slrprune tasks`: what is ready to be pruned, and which arms can compete."""
+
+import inspect
+import json
+from typing import Annotated, Any
+
+import typer
+
+from slrprune.cli.consoles import out
+
+
+def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the tasks with their settings, and the methods that can be compared on them."""
+    from slrprune import compare
+    from slrprune.tasks import available, task_class
+
+    ready = {name: _description(task_class(name)) for name in available()}
+    arms = {arm.name: arm.description for arm in compare.available()}
+    if as_json:
+        typer.echo(json.dumps({"tasks": ready, "methods": arms}, indent=1))
+        return
+    for name, task in ready.items():
+        out().print(f"[bold]{name}[/bold]  {task['what']}", highlight=False)
+        for setting, default in task["settings"].items():
+            out().print(f"    --option {setting}={default}", markup=False, highlight=False)
+    out().print("\n[bold]methods[/bold]", highlight=False)
+    width = max(len(name) for name in arms)
+    for name, description in arms.items():
+        out().print(f"  {name:<{width}}  {description}", markup=False, highlight=False)
+
+
+def _description(task: type) -> dict[str, Any]:
+    """The first sentence of the class, and its settings with their defaults."""
+    sentence = (inspect.getdoc(task) or "").partition("\n\n")[0].replace("\n", " ")
+    parameters = inspect.signature(task).parameters.values()
+    return {"what": sentence, "settings": {entry.name: _default(entry) for entry in parameters}}
+
+
+def _default(entry: inspect.Parameter) -> str:
+    return "(required)" if entry.default is inspect.Parameter.empty else repr(entry.default)
