@@ -1,0 +1,129 @@
+"""Runs a comparison, and goes on with one that was interrupted."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from slrprune import __version__
+from slrprune.compare.plan import Plan
+from slrprune.compare.record import RunRecord, load_record, load_records
+from slrprune.compare.run import Setting
+from slrprune.compare.splits import has_split
+from slrprune.compare.start import DenseSource
+from slrprune.compare.workers import Work, check_count, crew
+from slrprune.tasks.base import Task
+
+
+class Observer(Protocol):
+    """Follows a comparison, for example to draw a progress bar."""
+
+    def planned(self, epochs: int, runs: int, finished: int) -> None:
+        """Told once: epochs of training ahead, runs of the plan, and how many of these were finished before."""
+
+    def epoch_ended(self, label: str, number: int, accuracy: float | None) -> None:
+        """Told at the end of every epoch, with the accuracy after the cut on a copy where it was measured."""
+
+    def run_ended(self, record: RunRecord) -> None:
+        """Told at the end of every run."""
+
+
+class Silent:
+    """An observer that does nothing."""
+
+    def planned(self, epochs: int, runs: int, finished: int) -> None:
+        """Nothing."""
+
+    def epoch_ended(self, label: str, number: int, accuracy: float | None) -> None:
+        """Nothing."""
+
+    def run_ended(self, record: RunRecord) -> None:
+        """Nothing."""
+
+
+def compare(
+    task: Task,
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int = 1,
+    observer: Observer | None = None,
+    command: str | None = None,
+) -> tuple[RunRecord, ...]:
+    """Runs what of the plan is not finished yet, and returns the records of the whole plan in its order.
+
+    Every run leaves one JSON record in `folder`, written when it ends; the dense starts lie in `dense` inside it.
+    Killed and called again, the comparison repeats no finished run, and a changed setting is a new run. A run that
+    diverges is reported by its record and does not stop the others.
+
+    Args:
+        task: what to prune.
+        plan: the runs.
+        folder: made if it is missing.
+        workers: processes that share the runs; the results do not depend on it.
+        observer: told how it goes.
+        command: for the records; the program's command line by default.
+
+    Raises:
+        ArgumentError: workers below 1.
+        SlrpruneError: a run that cannot be built; nothing is trained.
+        StateError: `folder` holds records of another version; nothing is trained.
+        NonFiniteError: the dense training diverged (UsageError if that was in another process).
+    """
+    check_count(workers)
+    observer = observer or Silent()
+    load_records(folder)  # refuses what cannot be read later
+    setting = Setting(
+        dense=DenseSource(task, folder),
+        folder=folder,
+        epochs=plan.epochs,
+        curve_split=plan.curve_split or ("val" if has_split(task, "val") else None),
+        command=shlex.join(sys.argv) if command is None else command,
+        version=__version__,
+    )
+    plan.check(setting)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = plan.runs()
+    pending = [run for run in runs if not run.is_finished(setting)]
+    starts = [DenseRun(seed) for seed in dict.fromkeys(run.seed for run in pending)]
+    starts = [start for start in starts if not setting.dense.path(start.seed).exists()]
+    dense_epochs = 0 if setting.dense.is_pretrained else task.dense_recipe.epochs
+    observer.planned(len(starts) * dense_epochs + len(pending) * plan.epochs, len(runs), len(runs) - len(pending))
+    starts = starts[:1] if setting.dense.is_pretrained else starts
+    if pending:
+        with crew(min(workers, len(pending)), setting) as at_work:
+            at_work.do(starts, _Bridge(observer))
+            at_work.do(pending, _Bridge(observer))
+    return tuple(load_record(run.path(setting)) for run in runs)
+
+
+@dataclass(frozen=True)
+class DenseRun:
+    """The dense training of one seed, as a piece of work."""
+
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """For progress and messages."""
+        return f"dense training seed {self.seed}"
+
+    def execute(self, setting: Setting, report: Callable[..., None]) -> None:
+        """Leaves the weights in their file."""
+        setting.dense.make(self.seed, lambda epoch: report(epoch.number, None))
+
+
+class _Bridge:
+    """Passes on to an observer what the workers tell."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def reported(self, work: Work, number: int, accuracy: float | None) -> None:
+        self._observer.epoch_ended(work.label, number, accuracy)
+
+    def finished(self, work: Work, result: RunRecord | None) -> None:
+        if result is not None:
+            self._observer.run_ended(result)

@@ -1,0 +1,73 @@
+"""Which runs make up a comparison, and whether all of them can be run at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slrprune.compare.arm import Arm
+from slrprune.compare.run import Run, Setting
+from slrprune.compare.target import Target
+from slrprune.errors import ArgumentError
+from slrprune.tasks.base import Split
+from slrprune.train.seeding import seeded
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every arm at every target with every seed, at the same total budget.
+
+    Args:
+        arms: at least one; an arm that does not prune runs once per seed.
+        targets: at least one, unless no arm prunes.
+        epochs: length of every run, at least 1.
+        seeds: at least one, each at least 0, each once.
+        curve_split: where the curves are taken; None takes "val" where the task has it, and no curve elsewhere.
+
+    Raises:
+        ArgumentError: a value outside its range.
+    """
+
+    arms: tuple[Arm, ...]
+    targets: tuple[Target, ...]
+    epochs: int
+    seeds: tuple[int, ...] = (0, 1, 2)
+    curve_split: Split | None = None
+
+    def __post_init__(self) -> None:
+        if not self.arms:
+            raise ArgumentError("Plan", "arms", self.arms, "must hold at least one")
+        if not self.targets and any(arm.prunes for arm in self.arms):
+            raise ArgumentError("Plan", "targets", self.targets, "must hold at least one")
+        if self.epochs < 1:
+            raise ArgumentError("Plan", "epochs", self.epochs, "must be at least 1")
+        if not self.seeds or min(self.seeds) < 0:
+            raise ArgumentError("Plan", "seeds", self.seeds, "must hold at least one, each at least 0")
+        for name, labels in (
+            ("arms", [arm.name for arm in self.arms]),
+            ("targets", [target.label for target in self.targets]),
+            ("seeds", list(self.seeds)),
+        ):
+            if len(dict.fromkeys(labels)) < len(labels):
+                raise ArgumentError("Plan", name, labels, "must differ from each other")
+
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, seed by seed, so that a comparison stopped early has whole seeds to show."""
+        found: list[Run] = []
+        for seed in self.seeds:
+            found += [Run(arm, None, seed) for arm in self.arms if not arm.prunes]
+            found += [Run(arm, target, seed) for target in self.targets for arm in self.arms if arm.prunes]
+        return tuple(found)
+
+    def check(self, setting: Setting) -> None:
+        """Builds every arm once on fresh weights, so that nothing is refused after hours of work.
+
+        Raises:
+            SlrpruneError: what the arm says, for example that the run is too short for its schedule.
+        """
+        task, recipe = setting.task, setting.recipe
+        total_steps = recipe.epochs * task.steps_per_epoch
+        pruning: Sequence[Arm] = [arm for arm in self.arms if arm.prunes]
+        for arm in pruning:
+            for target in self.targets:
+                with seeded(0, task.device):
+                    model = task.build_model()
+                arm.trainer(model, recipe.optimizer(model), target.rules, total_steps)

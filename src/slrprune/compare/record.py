@@ -1,0 +1,144 @@
+"""What is known about one run of one arm, as one small JSON file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from slrprune.compare.atomic import write_atomically
+from slrprune.errors import DataError, StateError
+
+RECORD_VERSION = 1
+"""Version of the format. Records of different versions are never mixed."""
+
+
+class Status(str, Enum):
+    """How a run ended."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run. Accuracies are the task's metric, in percent.
+
+    Attributes:
+        task: name of the task.
+        model: name of its model.
+        method: name of the arm.
+        method_settings: the arm's settings, as one would write them.
+        target: label of the target; "dense" for an arm that does not prune.
+        rules: what the arm pruned by, as one would write it.
+        sparsity: the sparsity asked for, in [0, 1), where the rules ask for one.
+        epochs: length of the run.
+        seed: of the data order, and of the dense training where there was one.
+        recipe: optimizer and schedule, as one would write them.
+        conditions: fingerprint of what all arms of a comparison share: task, dense start, recipe.
+        identity: fingerprint of everything that defines the result.
+        dense_accuracy: of the dense start, on the test split.
+        dense_val_accuracy: the same on the "val" split; None where the task has none, as below.
+        test_accuracy_after_cut: after the hard cut; None for a diverged run, as the next five.
+        val_accuracy_after_cut: the same on the "val" split.
+        sparsity_reached: fraction of zeros over the weights that the rules select.
+        compression: numel / nnz over those weights.
+        model_compression: numel / nnz over all parameters.
+        curve: (epoch, accuracy after the cut on a copy) at the end of every epoch, on `curve_split`.
+        curve_split: "val" or "test"; None where no curve was taken.
+        losses: mean training loss of every epoch.
+        steps: optimizer steps made, in whole epochs.
+        wall_time_s: seconds of training, evaluations left out.
+        status: how the run ended.
+        reason: why it diverged; empty for a run that did not.
+        command: how the program was called.
+        machine: what it ran on, with versions.
+        slrprune: version of this library.
+    """
+
+    task: str
+    model: str
+    method: str
+    method_settings: str
+    target: str
+    rules: str
+    sparsity: float | None
+    epochs: int
+    seed: int
+    recipe: str
+    conditions: str
+    identity: str
+    dense_accuracy: float
+    dense_val_accuracy: float | None = None
+    test_accuracy_after_cut: float | None = None
+    val_accuracy_after_cut: float | None = None
+    sparsity_reached: float | None = None
+    compression: float | None = None
+    model_compression: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    curve_split: str | None = None
+    losses: tuple[float, ...] = ()
+    steps: int = 0
+    wall_time_s: float = 0.0
+    status: Status = Status.OK
+    reason: str = ""
+    command: str = ""
+    machine: Mapping[str, str | int] = field(default_factory=dict)
+    slrprune: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the run came to its end with finite weights."""
+        return self.status is Status.OK
+
+    def to_json(self) -> str:
+        """The record with its version, one field a line in the order of the fields."""
+        content = {"version": RECORD_VERSION, **asdict(self)}
+        lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in content.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    def save(self, path: Path) -> None:
+        """Writes the record; a killed process leaves no half of it."""
+        text = self.to_json()
+        write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def load_record(path: Path) -> RunRecord:
+    """Reads one record.
+
+    Raises:
+        StateError: the record has another version.
+        DataError: the file is no record.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(str(path), "cannot be read as JSON", "Move it away, and the run will be repeated.") from error
+    version = content.get("version") if isinstance(content, dict) else None
+    if version is None:
+        raise DataError(str(path), "is no record of a run", "Keep other JSON files out of this folder.")
+    if version != RECORD_VERSION:
+        problem = f"has version {version}, and this program writes version {RECORD_VERSION}"
+        raise StateError(str(path), problem, "Take another folder: records of two versions are not mixed.")
+    return _from_content(path, content)
+
+
+def load_records(folder: Path) -> tuple[RunRecord, ...]:
+    """All records of a folder, in the order of their file names. Raises as `load_record`."""
+    return tuple(load_record(path) for path in sorted(folder.glob("*.json")))
+
+
+def _from_content(path: Path, content: dict[str, Any]) -> RunRecord:
+    names = [entry.name for entry in fields(RunRecord)]
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise DataError(str(path), f"lacks {', '.join(missing)}", "Move it away, and the run will be repeated.")
+    values = {name: content[name] for name in names}
+    try:
+        values["status"] = Status(values["status"])
+        values["curve"] = tuple((int(epoch), float(accuracy)) for epoch, accuracy in values["curve"])
+        values["losses"] = tuple(float(loss) for loss in values["losses"])
+    except (TypeError, ValueError) as error:
+        raise DataError(str(path), f"holds a value of the wrong kind ({error})") from error
+    return RunRecord(**values)

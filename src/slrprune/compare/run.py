@@ -1,0 +1,209 @@
+"""One run of one arm: from the dense start through training and the hard cut to its record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from slrprune.compare.arm import Arm
+from slrprune.compare.identity import combine
+from slrprune.compare.machine import describe_machine
+from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record
+from slrprune.compare.splits import has_split
+from slrprune.compare.start import DenseSource, DenseStart
+from slrprune.compare.target import Target
+from slrprune.errors import NonFiniteError
+from slrprune.rules import Rules, assign
+from slrprune.tasks.base import Split, Task
+from slrprune.tasks.recipe import Recipe
+from slrprune.train.loop import Epoch, train
+
+Report = Callable[[int, float | None], None]
+"""Takes the number of an epoch that ended, and the accuracy after the cut on a copy where it was measured."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a comparison share.
+
+    Attributes:
+        dense: the source of the dense starts; it holds the task.
+        folder: where the records go.
+        epochs: length of every run.
+        curve_split: the split on which the curve is taken; None for no curve.
+        command: how the program was called.
+        version: of slrprune.
+    """
+
+    dense: DenseSource
+    folder: Path
+    epochs: int
+    curve_split: Split | None
+    command: str = ""
+    version: str = ""
+
+    @property
+    def task(self) -> Task:
+        """The task."""
+        return self.dense.task
+
+    @property
+    def recipe(self) -> Recipe:
+        """The task's pruning recipe at the length of this comparison."""
+        return replace(self.task.pruning_recipe, epochs=self.epochs)
+
+    @cached_property
+    def conditions(self) -> str:
+        """Fingerprint of all that the arms share: task, dense start, recipe."""
+        return combine({"dense": self.dense.fingerprint, "recipe": repr(self.recipe)})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm at one target with one seed.
+
+    Args:
+        arm: the arm.
+        target: what it is asked to reach; None for an arm that does not prune.
+        seed: at least 0.
+    """
+
+    arm: Arm
+    target: Target | None
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """For progress and messages."""
+        return " ".join([self.arm.name, *([self.target.label] if self.target else []), f"seed {self.seed}"])
+
+    def identity(self, setting: Setting) -> str:
+        """Fingerprint of everything that defines the result."""
+        return combine(
+            {
+                "version": RECORD_VERSION,
+                "conditions": setting.conditions,
+                "arm": self.arm.name,
+                "settings": self.arm.settings,
+                "rules": self.target.settings if self.target else "",
+                "seed": self.seed,
+            }
+        )
+
+    def path(self, setting: Setting) -> Path:
+        """Where the record of this run is kept."""
+        task, target = setting.task, self.target.label.replace("%", "pct") if self.target else "dense"
+        parts = [task.name, task.model_name, self.arm.name, target, f"e{setting.epochs}", f"s{self.seed}"]
+        return setting.folder / f"{'-'.join([*parts, self.identity(setting)[:8]])}.json"
+
+    def is_finished(self, setting: Setting) -> bool:
+        """Whether the record of this run is there; a diverged run is finished, since it would diverge again."""
+        path = self.path(setting)
+        return path.exists() and load_record(path).identity == self.identity(setting)
+
+    def execute(self, setting: Setting, report: Report) -> RunRecord:
+        """Trains, cuts, evaluates and saves the record; a run that diverges has a record, too.
+
+        The figure on the test split is taken once, at the very end.
+        """
+        model, start = setting.dense.load(self.seed)
+        rules: Rules = self.target.rules if self.target else {}
+        diary = _Diary(setting.task, setting.curve_split, report)
+        try:
+            run = train(
+                model,
+                setting.task,
+                setting.recipe,
+                seed=self.seed,
+                trainer=lambda model, optimizer, steps: self.arm.trainer(model, optimizer, rules, steps),
+                on_epoch=diary.note,
+            )
+            run.trainer.finalize()
+        except NonFiniteError as error:
+            ending: dict[str, Any] = {"status": Status.DIVERGED, "reason": str(error)}
+        else:
+            ending = self._measure(model, setting.task)
+        record = RunRecord(**self._defining(setting, start), **diary.fields(), **ending)
+        record.save(self.path(setting))
+        return record
+
+    def _defining(self, setting: Setting, start: DenseStart) -> dict[str, Any]:
+        """The fields that are known before the run."""
+        return {
+            "task": setting.task.name,
+            "model": setting.task.model_name,
+            "method": self.arm.name,
+            "method_settings": self.arm.settings,
+            "target": self.target.label if self.target else "dense",
+            "rules": self.target.settings if self.target else "",
+            "sparsity": self.target.sparsity if self.target else 0.0,
+            "epochs": setting.epochs,
+            "seed": self.seed,
+            "recipe": repr(setting.recipe),
+            "conditions": setting.conditions,
+            "identity": self.identity(setting),
+            "dense_accuracy": start.accuracy,
+            "dense_val_accuracy": start.val_accuracy,
+            "command": setting.command,
+            "machine": describe_machine(setting.task.device),
+            "slrprune": setting.version,
+        }
+
+    def _measure(self, model: nn.Module, task: Task) -> dict[str, Any]:
+        """The fields that the final model shows."""
+        numel, nnz = _counts(model, self.target.rules) if self.target else (1, 1)
+        parameters = list(model.parameters())
+        model_nnz = sum(int(parameter.count_nonzero()) for parameter in parameters)
+        return {
+            "val_accuracy_after_cut": task.evaluate(model, "val") if has_split(task, "val") else None,
+            "test_accuracy_after_cut": task.evaluate(model, "test"),
+            "sparsity_reached": 1 - nnz / numel,
+            "compression": numel / max(1, nnz),
+            "model_compression": sum(parameter.numel() for parameter in parameters) / max(1, model_nnz),
+        }
+
+
+class _Diary:
+    """What is written down while a run is under way.
+
+    Args:
+        task: for the evaluations.
+        split: the split on which the curve is taken; None for no curve.
+        report: told about every epoch.
+    """
+
+    def __init__(self, task: Task, split: Split | None, report: Report) -> None:
+        self._task, self._split, self._report = task, split, report
+        self._curve: list[tuple[int, float]] = []
+        self._losses: list[float] = []
+        self._steps, self._seconds = 0, 0.0
+
+    def note(self, epoch: Epoch) -> None:
+        """Called at the end of every epoch."""
+        self._steps, self._seconds = epoch.steps, epoch.seconds
+        self._losses.append(epoch.loss)
+        accuracy = None
+        if self._split is not None and (copy := epoch.trainer.preview()) is not None:
+            accuracy = self._task.evaluate(copy, self._split)
+            self._curve.append((epoch.number, accuracy))
+        self._report(epoch.number, accuracy)
+
+    def fields(self) -> dict[str, Any]:
+        """Fields of the record."""
+        return {
+            "curve": tuple(self._curve),
+            "curve_split": self._split if self._curve else None,
+            "losses": tuple(self._losses),
+            "steps": self._steps,
+            "wall_time_s": round(self._seconds, 3),
+        }
+
+
+def _counts(model: nn.Module, rules: Rules) -> tuple[int, int]:
+    """Entries and non-zeros of the weights that the rules select, counted the same way for every arm."""
+    assignments, _ = assign(model, rules)
+    weights = [target.parameter for assignment in assignments for target in assignment.targets]
+    return sum(weight.numel() for weight in weights), sum(int(weight.count_nonzero()) for weight in weights)

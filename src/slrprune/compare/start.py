@@ -1,0 +1,97 @@
+"""The dense weights that all arms of a seed start from."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from slrprune.compare.atomic import write_atomically
+from slrprune.compare.identity import combine, fingerprint, task_fingerprint
+from slrprune.compare.splits import has_split
+from slrprune.errors import DataError
+from slrprune.tasks.base import Task
+from slrprune.train.loop import Epoch, train
+from slrprune.train.seeding import seeded
+
+_VERSION = 1
+_FOLDER = "dense"
+
+
+@dataclass(frozen=True)
+class DenseStart:
+    """Where the dense weights of one seed lie, and how good they are.
+
+    Attributes:
+        accuracy: on the test split, in percent.
+        val_accuracy: on the "val" split; None where the task has none.
+    """
+
+    accuracy: float
+    val_accuracy: float | None
+
+
+class DenseSource:
+    """Makes and keeps the dense starts of a task in a folder: loaded where the task has trained weights, else trained.
+
+    Args:
+        task: the task.
+        folder: of the comparison; the weights go into `dense` inside it.
+    """
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        self.task = task
+        self.folder = folder / _FOLDER
+        pretrained = task.pretrained()
+        self.is_pretrained = pretrained is not None
+        origin = fingerprint(pretrained) if pretrained is not None else repr(task.dense_recipe)
+        self.fingerprint = combine({"version": _VERSION, "task": task_fingerprint(task), "origin": origin})
+
+    def path(self, seed: int) -> Path:
+        """The file of a seed; pretrained weights are the same for all."""
+        origin = "pretrained" if self.is_pretrained else f"s{seed}"
+        name = f"{self.task.name}-{self.task.model_name}-{origin}-{self.fingerprint[:8]}.safetensors"
+        return self.folder / name
+
+    def make(self, seed: int, on_epoch: Callable[[Epoch], None] | None = None) -> None:
+        """Trains or loads the weights of a seed, evaluates them once and writes the file, unless it is there.
+
+        Raises:
+            NonFiniteError: the dense training diverged.
+        """
+        path = self.path(seed)
+        if path.exists():
+            return
+        model = self.task.pretrained()
+        if model is None:
+            with seeded(seed, self.task.device):
+                model = self.task.build_model()
+            train(model, self.task, self.task.dense_recipe, seed=seed, on_epoch=on_epoch)
+        dense = model
+        val = self.task.evaluate(dense, "val") if has_split(self.task, "val") else None
+        start = DenseStart(self.task.evaluate(dense, "test"), val)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # In the file's own header, so that weights and figures cannot be separated.
+        metadata = {"dense_start": json.dumps(asdict(start))}
+        write_atomically(path, lambda partial: save_model(dense, str(partial), metadata))
+
+    def load(self, seed: int) -> tuple[nn.Module, DenseStart]:
+        """A new model with the weights of a seed, and their figures.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        path = self.path(seed)
+        way_out = "Delete the file, and the dense weights will be made again."
+        try:
+            with safe_open(path, framework="pt") as file:
+                start = DenseStart(**json.loads(file.metadata()["dense_start"]))
+            with seeded(seed, self.task.device):
+                model = self.task.build_model()
+            load_model(model, path)
+        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(str(path), "holds no dense weights of this task", way_out) from error
+        return model, start
