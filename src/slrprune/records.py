@@ -83,7 +83,7 @@ class RecordBuffer:
         return {name: [getattr(record, name) for record in records] for name in _FIELDS}
 
     def load(self, state: dict[str, list[float]]) -> None:
-        """Replaces the content by that of `state()`; raises `StateError` where columns are missing or differ in length."""
+        """Replaces the content by that of `state()`; raises `StateError` where columns are missing or of odd length."""
         columns = [state[name] for name in _FIELDS if name in state]
         if len(columns) < len(_FIELDS) or len({len(column) for column in columns}) > 1:
             raise StateError("Pruner.load_state_dict", "the records are incomplete", "The state is damaged.")
