@@ -2,7 +2,7 @@
 
 import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -24,6 +24,14 @@ from slrprune import (
 from slrprune.errors import NonFiniteError, UsageError
 
 EARLY = "finalized early, 4 of 10 planned steps were made"
+
+
+@pytest.fixture(autouse=True)
+def _every_digit() -> Iterator[None]:
+    """States are compared as text here, in which NaN equals NaN: print every digit of every entry."""
+    torch.set_printoptions(precision=17, threshold=1_000_000)
+    yield
+    torch.set_printoptions(profile="default")
 
 
 def _model() -> nn.Sequential:

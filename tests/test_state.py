@@ -1,7 +1,7 @@
 """The saved state: what it holds, what it refuses, and that a refusal changes nothing."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -39,6 +39,14 @@ def _pruner(
                 parameter.add_(0.01 * (step + 1))
         pruner.step(1.0 / (step + 1))
     return pruner
+
+
+@pytest.fixture(autouse=True)
+def _every_digit() -> Iterator[None]:
+    """States are compared as text here, in which NaN equals NaN: print every digit of every entry."""
+    torch.set_printoptions(precision=17, threshold=1_000_000)
+    yield
+    torch.set_printoptions(profile="default")
 
 
 @pytest.fixture
