@@ -67,7 +67,7 @@ class Magnitude(Allocation):
     def select(self, weights: Sequence[Tensor], kept: int) -> list[Tensor]:
         """The masks: floors first, then the largest of the rest."""
         floors = self.floors([w.numel() for w in weights], kept)
-        if _is_cpu(weights[0]):
+        if all(_is_cpu(w) for w in weights):
             # On the CPU reading counts is free, and as a rule no floor binds: then one selection is all.
             masks = top_k(weights, kept)
             if all(np.count_nonzero(m.numpy()) >= f for m, f in zip(masks, floors, strict=True)):

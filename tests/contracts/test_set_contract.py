@@ -316,6 +316,7 @@ def test_memory_format_does_not_matter(case):
         masks = case.set.masks(variant)
         assert same(masks, expected)
         assert not any(m.requires_grad for m in masks)
+    assert same(case.set.select(as_parameters), expected)
     if case.shapes[0] and len(case.shapes[0]) == 4:
         assert same(case.set.masks([w.to(memory_format=torch.channels_last) for w in weights]), expected)
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -98,8 +99,8 @@ def test_count_is_exact_even_with_nan():
 
 
 def test_large_input_at_its_real_sizes():
-    weight = torch.randn(3 * _topk_cpu._DIRECT, generator=torch.Generator().manual_seed(1))
-    parts = list(weight.split([5, _topk_cpu._DIRECT + 7, len(weight) - _topk_cpu._DIRECT - 12]))
+    weight = torch.randn(_topk_cpu._DIRECT + 999, generator=torch.Generator().manual_seed(1))
+    parts = list(weight.split([5, 300_007, len(weight) - 300_012]))
     for k in (1, len(weight) // 10, len(weight) - 1):
         assert same(top_k(parts, k), by_sorting(parts, k))
     assert same(top_k([weight.bfloat16()], 99_999), by_sorting([weight.bfloat16()], 99_999))
@@ -114,6 +115,24 @@ def test_good_bracket_is_not_gathered_again(monkeypatch):
     top_k([weight], len(weight) // 10)
     assert len(sizes) == 3  # two ends of the bracket, and the entries inside it
     assert sizes[2] < 0.02 * len(weight)
+
+
+def test_ties_at_an_end_of_the_bracket_are_not_gathered(monkeypatch):
+    sizes = []
+    select = _topk_cpu._largest
+    monkeypatch.setattr(_topk_cpu, "_largest", lambda keys, k: sizes.append(len(keys)) or select(keys, k))
+    weight = torch.ones(2 * _topk_cpu._DIRECT)
+    assert top_k([weight], 1000)[0].nonzero().max() == 999
+    assert max(sizes) <= 2 * _topk_cpu._SAMPLE
+
+
+@pytest.mark.parametrize("low", range(-1, 8))
+def test_any_bracket_gives_the_exact_key(low, monkeypatch):
+    keys = np.array([3, 1, 4, 1, 5, 2, 6, 5, 3, 5, 0, 7], dtype=np.int32)
+    ordered = sorted(keys.tolist(), reverse=True)
+    for high in range(low, 9):
+        monkeypatch.setattr(_topk_cpu, "_bracket", lambda *_, ends=(low, high): ends)
+        assert [_topk_cpu.kth_key([keys[:5], keys[5:]], k, 12) for k in range(1, 13)] == ordered
 
 
 @pytest.mark.gpu
