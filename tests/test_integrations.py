@@ -141,6 +141,7 @@ def test_compile_without_a_graph_break(method: Method, wrapped: bool) -> None:
     torch._dynamo.reset()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # raised within inductor
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_training_sees_the_weights_that_the_pruner_writes(backend: str) -> None:
     model = Net()
