@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from slrprune.errors import RuleError, ShapeError, UsageError, closest
+from slrprune.errors import ArgumentError, RuleError, ShapeError, UsageError, closest
 from slrprune.methods.base import keep_
-from slrprune.rules import find_targets
+from slrprune.rules import Target, canonical_name, find_targets
 
 
 @torch.no_grad()
@@ -17,15 +17,15 @@ def apply_masks_(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
     Args:
         model: a model with the parameter names of `masks`; wrapper prefixes do not matter.
-        masks: canonical parameter name to bool tensor, True = kept.
+        masks: parameter name to bool tensor, True = kept.
 
     Raises:
         RuleError: a name that the model does not have.
         ShapeError: a mask of another shape.
+        ArgumentError: a mask that is not bool.
     """
-    parameters = _parameters(model, masks)
-    for name, mask in masks.items():
-        keep_(parameters[name], mask.to(parameters[name].device))
+    for target, mask in _paired(model, masks):
+        keep_(target.parameter, mask)
 
 
 class MaskKeeper:
@@ -42,20 +42,21 @@ class MaskKeeper:
     Args:
         model: the pruned model.
         optimizer: the optimizer of the retraining.
-        masks: canonical parameter name to bool tensor, True = kept; by default the zeros that the prunable weights
-            have now.
+        masks: parameter name to bool tensor, True = kept; by default the zeros that the weights selected by default
+            (`slrprune.rules`) have now, whatever made them zero. Pass `pruner.masks()` where rules named others, such
+            as an embedding, or where a layer starts from zeros and shall be trained.
 
     Raises:
-        UsageError: no weight has a zero, so there is nothing to keep.
-        RuleError, ShapeError: see `apply_masks_`.
+        UsageError: no weight has a zero, so there is nothing to keep; later, by the optimizer's step: a weight was
+            replaced.
+        RuleError, ShapeError, ArgumentError: see `apply_masks_`.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, masks: Mapping[str, Tensor] | None = None) -> None:
         masks = _present_masks(model) if masks is None else masks
         if all(bool(mask.all()) for mask in masks.values()):
             raise UsageError("MaskKeeper", "the model has no zeros to keep", "Prune it first, or pass masks.")
-        parameters = _parameters(model, masks)
-        self._pairs = [(parameters[name], mask.to(parameters[name].device).clone()) for name, mask in masks.items()]
+        self._pairs = [(target, mask.clone()) for target, mask in _paired(model, masks)]
         self._clear_optimizer_state(optimizer)
         self.apply_()
         self._handle = optimizer.register_step_post_hook(lambda *_: self.apply_())
@@ -63,8 +64,11 @@ class MaskKeeper:
     @torch.no_grad()
     def apply_(self) -> None:
         """Writes the zeros now."""
-        for parameter, mask in self._pairs:
-            keep_(parameter, mask)
+        for target, mask in self._pairs:
+            if target.is_replaced:
+                way_out = "Build the keeper last, after everything that replaces, moves or wraps parameters."
+                raise UsageError("MaskKeeper", f"{target.name} was replaced after the keeper was built", way_out)
+            keep_(target.parameter, mask)
 
     def remove(self) -> None:
         """Lets the weights go; the model and the optimizer are as if the keeper had never been."""
@@ -72,10 +76,10 @@ class MaskKeeper:
 
     @torch.no_grad()
     def _clear_optimizer_state(self, optimizer: Optimizer) -> None:
-        for parameter, mask in self._pairs:
-            for value in optimizer.state.get(parameter, {}).values():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    keep_(value, mask)
+        for target, mask in self._pairs:
+            for value in optimizer.state.get(target.parameter, {}).values():
+                if isinstance(value, Tensor) and value.shape == mask.shape:
+                    keep_(value, mask.to(value.device))
 
 
 def _present_masks(model: nn.Module) -> dict[str, Tensor]:
@@ -83,12 +87,20 @@ def _present_masks(model: nn.Module) -> dict[str, Tensor]:
     return {target.name: target.parameter.detach() != 0 for target in targets}
 
 
-def _parameters(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
-    parameters = {name: target.parameter for target in find_targets(model) for name in target.names}
-    for name, mask in masks.items():
-        if name not in parameters:
-            near = closest(name, parameters)
-            raise RuleError(name, "the model has no such parameter", f"The closest names are {near}.")
-        if mask.shape != parameters[name].shape:
-            raise ShapeError(name, f"the mask has shape {tuple(mask.shape)}", parameters[name].shape)
-    return parameters
+def _paired(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Target, Tensor]]:
+    """Each mask beside what it covers, on the same device; raises before anything is written."""
+    targets = {name: target for target in find_targets(model) for name in target.names}
+    pairs = []
+    for given, mask in masks.items():
+        name = canonical_name(given)
+        if name not in targets:
+            raise RuleError(
+                given, "the model has no such parameter", f"The closest names are {closest(name, targets)}."
+            )
+        parameter = targets[name].parameter
+        if mask.dtype is not torch.bool:
+            raise ArgumentError("masks", name, mask.dtype, "must be a bool tensor, True = kept")
+        if mask.shape != parameter.shape:
+            raise ShapeError(name, f"the mask has shape {tuple(mask.shape)}", parameter.shape)
+        pairs.append((targets[name], mask.to(parameter.device)))
+    return pairs

@@ -322,7 +322,7 @@ class Pruner:
 
     def _refuse_replaced(self) -> None:
         for target, device, dtype in zip(self._targets, self._devices(), self._dtypes, strict=True):
-            if getattr(target.module, target.attribute, None) is not target.parameter:
+            if target.is_replaced:
                 raise UsageError("Pruner", f"{target.name} was replaced after the pruner was built", _LAST)
             now = target.parameter
             if now.device != device or now.dtype != dtype:

@@ -45,6 +45,11 @@ class Target:
         return self.names[0]
 
     @property
+    def is_replaced(self) -> bool:
+        """Whether the module no longer holds this very parameter."""
+        return not self.obstacle and getattr(self.module, self.attribute, None) is not self.parameter
+
+    @property
     def is_transposed(self) -> bool:
         """Whether the weight is stored as (in, out, ...)."""
         return isinstance(self.module, _TRANSPOSED) or _is_transformers_conv1d(self.module)
