@@ -20,12 +20,12 @@ def reestimate_batchnorm(
     weights do not deserve to lose. `SLR` ends on the statistics of its own sparse weights and rarely needs this.
 
     Args:
-        model: evaluated in its own mode except for BatchNorm; modes and momenta are restored.
+        model: run in evaluation mode except for BatchNorm; modes and momenta are restored.
         batches: inputs, or tuples whose first entry is the input; a few thousand examples are enough.
         forward: how to run one batch; by default `model(batch)` or `model(batch[0])`.
 
     Returns:
-        How many layers were re-estimated; 0 leaves everything untouched.
+        How many layers were re-estimated; a layer that no batch reached keeps its statistics.
 
     Raises:
         UsageError: no batch was given; the statistics are as before.
@@ -36,7 +36,7 @@ def reestimate_batchnorm(
     run = forward if forward is not None else _default_forward
     modes = [(module, module.training) for module in model.modules()]
     saved = [(layer, layer.momentum, {name: b.clone() for name, b in layer.named_buffers()}) for layer in layers]
-    count, finished = 0, False
+    seen = finished = False
     try:
         model.eval()
         for layer in layers:
@@ -45,19 +45,24 @@ def reestimate_batchnorm(
             layer.train()
         for batch in batches:
             run(model, batch)
-            count += 1
-        finished = count > 0
+            seen = True
+        finished = seen
     finally:
         for layer, momentum, _ in saved:
             layer.momentum = momentum
         for module, training in modes:
             module.training = training
-        if not finished:
-            for layer, _, buffers in saved:
-                layer.load_state_dict(buffers, strict=False)
+        missed = [entry for entry in saved if not finished or not _has_statistics(entry[0])]
+        for layer, _, buffers in missed:
+            layer.load_state_dict(buffers, strict=False)
     if not finished:
         raise UsageError("reestimate_batchnorm", "no batch was given", "Pass at least one batch of training inputs.")
-    return len(layers)
+    return len(layers) - len(missed)
+
+
+def _has_statistics(layer: _BatchNorm) -> bool:
+    """Whether a batch has come by since the reset."""
+    return layer.num_batches_tracked is not None and bool(layer.num_batches_tracked)
 
 
 def _default_forward(model: nn.Module, batch: Any) -> object:
