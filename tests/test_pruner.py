@@ -261,6 +261,8 @@ def test_two_budgets_that_interleave_keep_registration_order() -> None:
     assert kept["0.weight"] + kept["2.weight"] == 16
     assert kept["1.weight"] + kept["3.weight"] == 24
     assert kept["2.weight"] > kept["0.weight"]
+    assert report.layers[0].constraint == "Global(sparsity=0.5), budget of 0.weight and 1 more"
+    assert report.layers[3].constraint == "Global(sparsity=0.25), budget of 1.weight and 1 more"
 
 
 def test_pruner_that_was_deleted_or_finalized_frees_its_weights() -> None:

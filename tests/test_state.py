@@ -183,7 +183,7 @@ REFUSALS: list[tuple[Callable[[], Pruner], Callable[[State], Any], str]] = [
     (
         lambda: _pruner(rules={"0": Global(0.5), "1": Global(0.5)}),
         lambda state: state,
-        r"the sets differ: 1\.weight has .*one budget from 0\.weight on there and .*one budget from 1\.weight on here",
+        r"the sets differ: 0\.weight has Global\(.*\) there and Global\(.*\), budget of 0\.weight and no other here",
     ),
     (
         lambda: _pruner(_model(dtype=torch.float64)),

@@ -204,10 +204,10 @@ class Pruner:
 
     def report(self) -> SparsityReport:
         """Counts of the weights as they are now."""
-        sets = {position: repr(constraint) for constraint, group in self.problem.groups for position in group}
+        sets = self.problem.constraints()
         layers = tuple(
-            LayerSparsity(name, tuple(weight.shape), weight.numel(), _nnz(weight), sets[position])
-            for position, (name, weight) in enumerate(zip(self.problem.names, self.problem.weights, strict=True))
+            LayerSparsity(name, tuple(weight.shape), weight.numel(), _nnz(weight), sets[name])
+            for name, weight in zip(self.problem.names, self.problem.weights, strict=True)
         )
         parameters = list(self.model.parameters())
         early = self.is_finalized and 0 < self._steps < self.total_steps

@@ -41,7 +41,7 @@ def pack(
     return {
         "version": VERSION,
         **header,
-        "sets": _sets(problem),
+        "sets": problem.constraints(),
         "shapes": {name: list(weight.shape) for name, weight in zip(problem.names, problem.weights, strict=True)},
         "dtypes": _dtypes(problem),
         "tensors": tensors,
@@ -64,7 +64,7 @@ def unpack(saved: Mapping[str, Any], problem: Problem, header: Mapping[str, Any]
         problem_text = f"the state belongs to another model, it differs in {differing}"
         raise StateError(_WHERE, problem_text, "Load it into a pruner on the model that it was saved from.")
     for key, here, way_out in (
-        ("sets", _sets(problem), "Build the pruner with the rules of the saved run."),
+        ("sets", problem.constraints(), "Build the pruner with the rules of the saved run."),
         ("dtypes", _dtypes(problem), "Load it beside weights of the saved run's dtype."),
     ):
         there = {canonical_name(name): text for name, text in saved[key].items()}
@@ -99,15 +99,6 @@ def _check_header(saved: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     for name, here in header.items():
         if saved.get(name) != here:
             raise StateError(_WHERE, f"{name} is {saved.get(name)} in the state and {here} here", "They must agree.")
-
-
-def _sets(problem: Problem) -> dict[str, str]:
-    """What constrains each weight; of a joint set also with which other weights."""
-    texts: dict[int, str] = {}
-    for constraint, group in problem.groups:
-        shared = f", one budget from {problem.names[group[0]]} on" if constraint.is_joint else ""
-        texts.update(dict.fromkeys(group, f"{constraint!r}{shared}"))
-    return {name: texts[index] for index, name in enumerate(problem.names)}
 
 
 def _dtypes(problem: Problem) -> dict[str, str]:

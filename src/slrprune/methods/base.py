@@ -37,6 +37,16 @@ class Problem:
         """Where the decisions are made: the device of the first weight."""
         return self.weights[0].device
 
+    def constraints(self) -> dict[str, str]:
+        """What constrains each weight, in words; where there are several budgets also which weights share one."""
+        several = sum(constraint.is_joint for constraint, _ in self.groups) > 1
+        texts: dict[int, str] = {}
+        for constraint, positions in self.groups:
+            others = f"{len(positions) - 1} more" if len(positions) > 1 else "no other"
+            budget = f", budget of {self.names[positions[0]]} and {others}" if constraint.is_joint and several else ""
+            texts.update(dict.fromkeys(positions, f"{constraint!r}{budget}"))
+        return {name: texts[position] for position, name in enumerate(self.names)}
+
     def masks(self, points: Sequence[Tensor], progress: float) -> list[Tensor]:
         """Masks of the nearest points to `points` in the sets at `progress` in [0, 1]; see `ConstraintSet.at`."""
         found: dict[int, Tensor] = {}
