@@ -37,9 +37,9 @@ def demo(
     if not as_json:
         steps = plan.epochs * task.steps_per_epoch
         text = (
-            f"A small CNN is trained dense on scikit-learn's digits, {seeds} times. From each dense net every method "
-            f"prunes {100 * sparsity:g}% of the weights in the same {steps} steps. Then comes the hard cut, and the "
-            "test, without any retraining."
+            f"A small CNN is trained on scikit-learn's digits, once for each seed ({seeds}). From the same dense net "
+            f"every method prunes {100 * sparsity:g}% of the weights in {steps} steps. Then comes the hard cut, and "
+            "the test, without any retraining."
         )
         out().print(text, highlight=False)
     run_and_show(task, plan, folder, workers=workers or min(2, os.cpu_count() or 1), as_json=as_json, tells_runs=False)

@@ -1,4 +1,4 @@
-"""Comparisons in the terminal: a table, its notes, the convergence."""
+"""Comparisons in the terminal: a table, the convergence, a verdict."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,13 @@ from rich.table import Table
 
 from slrprune.compare.chart import BARS, PLAIN, scale, sparkline
 from slrprune.compare.table import Block
-from slrprune.compare.text import HEADER, cells, notes, title, verdict
+from slrprune.compare.text import HEADER, cells, title, verdict
 
 
 def show_blocks(console: Console, blocks: Sequence[Block], method: str = "slr") -> None:
     """Prints every block, with a sentence on how `method` did."""
     for block in blocks:
         console.print(_table(console, block))
-        for line in notes(block):
-            console.print(line, markup=False, highlight=False)
         _show_chart(console, block)
         if sentence := verdict(block, method):
             console.print(sentence, markup=False, highlight=False)
@@ -25,15 +23,20 @@ def show_blocks(console: Console, blocks: Sequence[Block], method: str = "slr") 
 
 def _table(console: Console, block: Block) -> Table:
     plain = console.options.ascii_only
-    table = Table(title=title(block), title_justify="left", box=box.ASCII if plain else box.SIMPLE_HEAD)
+    fitting = _in_ascii if plain else str
+    table = Table(title=fitting(title(block)), title_justify="left", box=box.ASCII if plain else box.SIMPLE_HEAD)
     table.add_column(HEADER[0], no_wrap=True)
     for name in HEADER[1:]:
         table.add_column(name, justify="right")
     best = next((row.method for row in block.rows if row.prunes and row.accuracy), None)
     for row in block.rows:
         style = "bold" if row.method == best else None if row.prunes else "dim"
-        table.add_row(*cells(row), style=style)
+        table.add_row(*map(fitting, cells(row)), style=style)
     return table
+
+
+def _in_ascii(text: str) -> str:
+    return text.replace("±", "+-")
 
 
 def _show_chart(console: Console, block: Block) -> None:

@@ -13,7 +13,7 @@ from slrprune.compare.record import RunRecord, load_record, load_records
 from slrprune.compare.run import Setting
 from slrprune.compare.splits import has_split
 from slrprune.compare.start import DenseSource
-from slrprune.compare.workers import Work, check_count, crew
+from slrprune.compare.workers import Work, check_count, check_sendable, crew
 from slrprune.tasks.base import Task
 
 
@@ -68,7 +68,7 @@ def compare(
 
     Raises:
         ArgumentError: workers below 1.
-        SlrpruneError: a run that cannot be built; nothing is trained.
+        SlrpruneError: a run that cannot be built, or not be sent to a worker process; nothing is trained.
         StateError: `folder` holds records of another version; nothing is trained.
         NonFiniteError: the dense training diverged (UsageError if that was in another process).
     """
@@ -87,6 +87,8 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     runs = plan.runs()
     pending = [run for run in runs if not run.is_finished(setting)]
+    if workers > 1:
+        check_sendable(pending)
     starts = [DenseRun(seed) for seed in dict.fromkeys(run.seed for run in pending)]
     starts = [start for start in starts if not setting.dense.path(start.seed).exists()]
     dense_epochs = 0 if setting.dense.is_pretrained else task.dense_recipe.epochs

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 
 from slrprune.compare.table import Block
-from slrprune.compare.text import HEADER, cells, notes, title
+from slrprune.compare.text import HEADER, cells, title
 from slrprune.errors import DataError
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
-    """A title, a table and its footnotes for every block."""
+    """A title and a table for every block."""
     return "\n".join(_block(block) for block in blocks)
 
 
@@ -39,7 +39,6 @@ def insert(text: str, marker: str, content: str, where: str) -> str:
 def _block(block: Block) -> str:
     lines = [f"**{title(block)}**", "", _line(HEADER), _line(["---", *["---:"] * (len(HEADER) - 1)])]
     lines += [_line(cells(row)) for row in block.rows]
-    lines += [f"\n{note}" for note in notes(block)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,5 @@
 """Which runs make up a comparison, and whether all of them can be run at all."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slrprune.compare.arm import Arm
@@ -61,12 +60,14 @@ class Plan:
         """Builds every arm once on fresh weights, so that nothing is refused after hours of work.
 
         Raises:
-            SlrpruneError: what the arm says, for example that the run is too short for its schedule.
+            SlrpruneError: what the arm says, for example that the run is too short for its schedule; or the task,
+                about a split for the curves that it does not have.
         """
         task, recipe = setting.task, setting.recipe
+        if self.curve_split is not None:
+            next(iter(task.batches(self.curve_split)))
         total_steps = recipe.epochs * task.steps_per_epoch
-        pruning: Sequence[Arm] = [arm for arm in self.arms if arm.prunes]
-        for arm in pruning:
+        for arm in [arm for arm in self.arms if arm.prunes]:
             for target in self.targets:
                 with seeded(0, task.device):
                     model = task.build_model()

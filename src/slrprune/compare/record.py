@@ -53,6 +53,8 @@ class RunRecord:
         status: how the run ended.
         reason: why it diverged; empty for a run that did not.
         command: how the program was called.
+        task_settings: what the task was set to, as far as it is plain values.
+        dense_start: where the dense weights came from.
         machine: what it ran on, with versions.
         slrprune: version of this library.
     """
@@ -84,6 +86,8 @@ class RunRecord:
     status: Status = Status.OK
     reason: str = ""
     command: str = ""
+    task_settings: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    dense_start: str = ""
     machine: Mapping[str, str | int] = field(default_factory=dict)
     slrprune: str = ""
 

@@ -12,6 +12,7 @@ from slrprune.compare.arm import Arm
 from slrprune.compare.identity import combine
 from slrprune.compare.machine import describe_machine
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record
+from slrprune.compare.settings import task_settings
 from slrprune.compare.splits import has_split
 from slrprune.compare.start import DenseSource, DenseStart
 from slrprune.compare.target import Target
@@ -148,6 +149,8 @@ class Run:
             "dense_accuracy": start.accuracy,
             "dense_val_accuracy": start.val_accuracy,
             "command": setting.command,
+            "task_settings": task_settings(setting.task),
+            "dense_start": setting.dense.origin,
             "machine": describe_machine(setting.task.device),
             "slrprune": setting.version,
         }

@@ -47,8 +47,9 @@ class DenseSource:
         self.folder = folder / _FOLDER
         pretrained = task.pretrained()
         self.is_pretrained = pretrained is not None
-        origin = fingerprint(pretrained) if pretrained is not None else repr(task.dense_recipe)
-        self.fingerprint = combine({"version": _VERSION, "task": task_fingerprint(task), "origin": origin})
+        trained = f"trained by {task.dense_recipe!r}"
+        self.origin = trained if pretrained is None else f"pretrained, fingerprint {fingerprint(pretrained)}"
+        self.fingerprint = combine({"version": _VERSION, "task": task_fingerprint(task), "origin": self.origin})
 
     def path(self, seed: int) -> Path:
         """The file of a seed; pretrained weights are the same for all."""

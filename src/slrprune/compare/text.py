@@ -10,28 +10,17 @@ NONE = "-"
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """One row, in the order of `HEADER`."""
-    mark = "".join(["*"[: row.diverged], "!" if row.falls_short else ""])
-    accuracy = "diverged" if row.accuracy is None else percent(row.accuracy)
+    """One row, in the order of `HEADER`; what makes its figures doubtful stands beside them."""
+    diverged = f" ({row.diverged} of {row.runs} diverged)" if row.diverged else ""
+    short = " (too little)" if row.falls_short else ""
     return (
-        f"{row.method} {mark}".strip(),
-        accuracy,
+        row.method + diverged,
+        percent(row.accuracy),
         percent(row.drop),
-        NONE if row.sparsity is None else f"{100 * row.sparsity:.2f}%",
+        NONE if row.sparsity is None else f"{100 * row.sparsity:.2f}%{short}",
         NONE if row.compression is None else f"{row.compression:.1f}x",
         lead(row),
     )
-
-
-def notes(block: Block) -> list[str]:
-    """What has to be said below the table."""
-    found = []
-    for row in block.rows:
-        if row.diverged:
-            found.append(f"* {row.method}: {row.diverged} of {row.runs} runs diverged and are left out of its figures.")
-        if row.falls_short:
-            found.append(f"! {row.method} stays below the sparsity asked for; its accuracy is no fair figure.")
-    return found
 
 
 def percent(summary: Summary | None) -> str:
@@ -66,8 +55,9 @@ def verdict(block: Block, method: str) -> str:
     row = next((row for row in block.rows if row.method == method), None)
     if row is None or row.lead is None:
         return ""
-    where = "ahead of" if row.lead.mean > 0 else "behind" if row.lead.mean < 0 else "level with"
-    sentence = f"{method} is {abs(row.lead.mean):.2f} points {where} {row.rival}, the best of the others"
+    distance = f"{abs(row.lead.mean):.2f} points {'ahead of' if row.lead.mean > 0 else 'behind'}"
+    where = "level with" if row.lead.mean == 0 else distance
+    sentence = f"{method} is {where} {row.rival}, the best of the others"
     if row.lead.low is None or row.lead.high is None:
         return f"{sentence}; one seed says nothing about chance."
     if row.lead.low <= 0 <= row.lead.high:

@@ -85,6 +85,12 @@ def check_count(count: int) -> None:
         raise ArgumentError("compare", "workers", count, "must be an integer of at least 1")
 
 
+def check_sendable(pieces: Sequence[Work]) -> None:
+    """Raises `UsageError` unless all pieces can be sent to a worker process: before hours of work, not after."""
+    for piece in pieces:
+        _pickled(piece.label, piece)
+
+
 class _Single:
     """Works in this process."""
 

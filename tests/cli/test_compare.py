@@ -1,0 +1,132 @@
+"""`slrprune compare` and `slrprune table`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slrprune.compare import RivalArm, arms
+from slrprune.compare.engine import compare as library_compare
+
+QUICK = ("compare", "blobs", "--methods", "slr,one_shot,dense", "--sparsity", "0.5", "--seeds", "2", "--workers", "1")
+
+
+def test_the_table_the_chart_and_the_verdict(slrprune):
+    result = slrprune(*QUICK, "--sparsity", "0.75")
+    assert result.exit_code == 0
+    for word in ("blobs, mlp, 50%, 4 epochs, 2 seeds", "blobs, mlp, 75%, 4 epochs", "against the best rival", "4.0x"):
+        assert word in result.stdout
+    assert result.stdout.count("accuracy after the cut, epoch by epoch (validation split") == 2
+    assert result.stdout.count("the best of the others") == 2
+    assert result.stdout.rstrip().endswith("Records: runs/blobs")
+    assert "10 runs, " in result.stdout
+    assert len(list(Path("runs/blobs").glob("*.json"))) == 10
+    assert "\x1b" not in result.stdout
+    assert "[10/10]" in result.stderr
+
+
+def test_json_is_all_there_is_on_stdout(slrprune):
+    content = json.loads(slrprune(*QUICK, "--json").stdout)
+    assert content["folder"] == "runs/blobs"
+    assert content["tables"][0]["rows"][0]["method"] == "dense"
+    assert len(content["records"]) == 6
+    assert content["records"][0]["status"] == "ok"
+    assert content["records"][0]["command"].startswith("slrprune ")
+
+
+def test_the_same_command_goes_on_where_it_stopped(slrprune):
+    slrprune(*QUICK, "--out", "here")
+    lost = next(Path("here").glob("*one_shot*-s1-*.json"))
+    lost.unlink()
+    result = slrprune(*QUICK, "--out", "here")
+    assert "5 of 6 runs were finished before" in result.stderr
+    assert "[6/6] one_shot 50% seed 1:" in result.stderr
+    assert "slr 50%" not in result.stderr
+    assert lost.exists()
+
+
+def test_ctrl_c_says_how_to_go_on(slrprune, monkeypatch):
+    def interrupted(*args, observer, **kwargs):
+        def stop(record):
+            raise KeyboardInterrupt
+
+        observer.run_ended = stop
+        return library_compare(*args, observer=observer, **kwargs)
+
+    monkeypatch.setattr("slrprune.compare.compare", interrupted)
+    result = slrprune(*QUICK)
+    assert result.exit_code == 1
+    assert "Interrupted. What was finished is in runs/blobs; the same command goes on from there." in result.stderr
+    assert len(list(Path("runs/blobs").glob("*.json"))) == 1
+
+
+def test_options_reach_the_task(slrprune):
+    slrprune(*QUICK, "--out", "a", "--option", "noise=2.5", "--data", "x")
+    slrprune(*QUICK, "--out", "b", "--option", "noise=2.5", "--data", "y")
+    slrprune(*QUICK, "--out", "c")
+    a, b, c = (sorted(path.name for path in Path(folder).glob("*.json")) for folder in "abc")
+    assert a == b != c
+
+
+def test_the_curve_can_be_taken_on_another_split(slrprune):
+    content = json.loads(slrprune(*QUICK, "--curve", "test", "--json").stdout)
+    assert content["tables"][0]["curve_split"] == "test"
+
+
+def test_a_module_of_rivals_from_the_present_folder(slrprune, monkeypatch):
+    monkeypatch.setattr(arms, "_REGISTRY", dict(arms._REGISTRY))
+    Path("my_rivals.py").write_text(
+        "from slrprune.compare import DenseArm, RivalArm, register\n"
+        "from slrprune.train import DenseTrainer\n"
+        "def build(model, optimizer, rules, total_steps):\n"
+        "    return DenseTrainer(model, optimizer, total_steps)\n"
+        "register(RivalArm('lazy', 'prunes nothing', build, 'lazy 1.0'))\n"
+    )
+    result = slrprune(*QUICK[:3], "slr,lazy", *QUICK[4:], "--rivals", "my_rivals")
+    assert result.exit_code == 0
+    assert isinstance(arms._REGISTRY["lazy"], RivalArm)
+    assert "0.00% (too little)" in result.stdout
+
+
+@pytest.fixture
+def folder(slrprune):
+    slrprune(*QUICK, "--out", "here")
+    return Path("here")
+
+
+def test_a_table_needs_no_run(slrprune, folder):
+    for path in (folder / "dense").iterdir():
+        path.unlink()
+    result = slrprune("table", folder)
+    assert result.exit_code == 0
+    assert "blobs, mlp, 50%, 4 epochs, 2 seeds" in result.stdout
+    assert len(json.loads(slrprune("table", folder, "--json").stdout)["records"]) == 6
+
+
+def test_a_table_is_written_into_a_document(slrprune, folder):
+    document = Path("README.md")
+    document.write_text("# Title\n<!-- t:begin -->\nold\n<!-- t:end -->\nend\n")
+    result = slrprune("table", folder, "--into", document, "--marker", "t")
+    assert (result.exit_code, result.stdout) == (0, "")
+    printed = slrprune("table", folder, "--markdown").stdout.strip()
+    assert printed.startswith("**blobs, mlp, 50%")
+    assert document.read_text() == f"# Title\n<!-- t:begin -->\n\n{printed}\n\n<!-- t:end -->\nend\n"
+    result = slrprune("table", folder, "--into", document, "--marker", "u")
+    assert result.exit_code == 1
+    assert "README.md: must hold <!-- u:begin --> and <!-- u:end --> once each" in result.stderr
+
+
+def test_a_terminal_without_unicode_gets_plain_characters(folder):
+    import io
+
+    from rich.console import Console
+
+    from slrprune.cli.render import show_blocks
+    from slrprune.compare import blocks, load_records
+
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    show_blocks(Console(file=stream, width=160), blocks(load_records(folder)))
+    stream.flush()
+    text = stream.buffer.getvalue().decode("ascii")
+    assert "+-" in text
+    assert "slr       " in text

@@ -1,0 +1,85 @@
+"""Records on the disk."""
+
+import json
+
+import pytest
+
+from slrprune.compare import RECORD_VERSION, Status, load_record, load_records
+from slrprune.compare.atomic import write_atomically
+from slrprune.errors import DataError, StateError
+
+
+def test_a_record_survives_the_disk(record_of, tmp_path):
+    record = record_of(curve=((1, 50.0), (2, 60.5)), curve_split="val", losses=(0.5, 0.25), machine={"cores": 2})
+    record.save(tmp_path / "a.json")
+    assert load_record(tmp_path / "a.json") == record
+
+
+def test_a_diverged_record_survives_the_disk(record_of, tmp_path):
+    record = record_of(accuracy=None, status=Status.DIVERGED, reason="NaN at step 3.", sparsity=None)
+    record.save(tmp_path / "a.json")
+    assert load_record(tmp_path / "a.json") == record
+    assert json.loads((tmp_path / "a.json").read_text())["status"] == "diverged"
+
+
+def test_the_file_is_plain_json_with_the_fields_one_expects(record_of, tmp_path):
+    record_of().save(tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["version"] == RECORD_VERSION
+    for name in ("task", "model", "method", "method_settings", "rules", "sparsity", "epochs", "seed", "machine"):
+        assert name in content
+    for name in ("dense_accuracy", "test_accuracy_after_cut", "curve", "steps", "wall_time_s", "command", "status"):
+        assert name in content
+
+
+def change(path, **fields):
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_another_version_is_refused(record_of, saved):
+    folder = saved(record_of(), record_of(seed=1))
+    change(folder / "slr-1.json", version=99)
+    with pytest.raises(StateError, match=r"slr-1\.json: has version 99, and this program writes version 1\. Take"):
+        load_records(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", r"a\.json: cannot be read as JSON\. Move it away"),
+        ("[1]", r"a\.json: is no record of a run\."),
+        ('{"task": "x"}', r"a\.json: is no record of a run\."),
+        (f'{{"version": {RECORD_VERSION}, "task": "x"}}', r"a\.json: lacks model, method,"),
+    ],
+)
+def test_what_is_no_record_is_refused(text, sentence, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        load_record(tmp_path / "a.json")
+
+
+def test_values_of_the_wrong_kind_are_refused(record_of, saved):
+    folder = saved(record_of())
+    change(folder / "slr-0.json", status="splendid")
+    with pytest.raises(DataError, match=r"holds a value of the wrong kind \('splendid' is not a valid Status\)"):
+        load_records(folder)
+
+
+def test_a_number_that_json_does_not_know_is_refused_before_writing(record_of, tmp_path):
+    with pytest.raises(ValueError, match="Out of range float"):
+        record_of(accuracy=float("nan")).save(tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "a.txt"
+    write_atomically(path, lambda partial: partial.write_text("old"))
+
+    def fail(partial):
+        partial.write_text("half")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
