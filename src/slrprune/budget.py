@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slrprune.errors import ArgumentError
+from slrprune.errors import ArgumentError, closest
 from slrprune.sets.topk import top_k
 
 
@@ -170,6 +170,28 @@ class ERK(Counted):
         numels = [math.prod(shape) for shape in shapes]
         raw = [float(sum(shape) or 1) if n else 0.0 for shape, n in zip(shapes, numels, strict=True)]
         return clipped(kept, raw, numels)
+
+
+_NAMES: dict[str, type[Allocation]] = {"magnitude": Magnitude, "lamp": LAMP, "erk": ERK, "uniform": Uniform}
+
+
+def resolve(wanted: Allocation | str, floor: float | None) -> Allocation:
+    """The allocation that `Global(allocation=wanted, floor=floor)` asks for.
+
+    Raises:
+        ArgumentError: a name that is not known, or a floor for another one than 'magnitude'.
+    """
+    if floor is not None:
+        if wanted != "magnitude":
+            way_out = "Or write allocation=Magnitude(floor=...)."
+            raise ArgumentError("Global", "floor", floor, "must go with allocation='magnitude'", way_out)
+        return Magnitude(floor)
+    if isinstance(wanted, Allocation):
+        return wanted
+    if wanted not in _NAMES:
+        way_out = f"Did you mean {closest(str(wanted), _NAMES, 1)[0]!r}?"
+        raise ArgumentError("Global", "allocation", wanted, f"must be one of {list(_NAMES)}", way_out)
+    return _NAMES[wanted]()
 
 
 def clipped(total: float, weights: Sequence[float], capacities: Sequence[int]) -> list[float]:

@@ -1,6 +1,8 @@
 """Budgets and allocations of `Global`, each against numbers found in another way."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -160,6 +162,28 @@ def test_knapsack_is_within_one_entry_of_the_exact_answer(budget):
     assert min(counts(masks)) >= 1
 
 
+def test_knapsack_takes_by_energy_per_price():
+    weights = randn((30,), (20,), (10,))
+    costs = (1, 7, 5)
+    masks = Knapsack(60, costs, floor=0).masks(weights)
+    entries = [
+        (float(w[i]) ** 2 / cost, cost, bool(m[i]), i == int(w.abs().argmax()))
+        for w, m, cost in zip(weights, masks, costs, strict=True)
+        for i in range(len(w))
+    ]
+    left = 60 - sum(costs)  # one entry of each tensor is paid first
+    for _, cost, is_kept, is_floor in sorted(entries, reverse=True):
+        if is_floor:
+            assert is_kept
+            continue
+        left -= cost
+        assert is_kept == (left >= 0)
+
+
+def test_knapsack_ties_keep_the_lowest_index():
+    assert Knapsack(300, (2,)).mask(torch.ones(1000)).nonzero().max() == 149
+
+
 def test_knapsack_floor_and_path():
     weights = [torch.rand(100) + 1, torch.rand(50) / 100]
     assert counts(Knapsack(100, (1, 4), floor=0).masks(weights)) == [96, 1]
@@ -188,3 +212,9 @@ def test_knapsack_messages(make, message):
 def test_knapsack_of_other_weights():
     with pytest.raises(UsageError, match=r"Knapsack: has prices for 2 tensors, got 1\. Bind the Global set"):
         Knapsack(9, (4, 4)).masks([torch.ones(3)])
+
+
+def test_budget_may_be_imported_first():
+    """It and `sets` build on each other's parts; in this process sets came first."""
+    done = subprocess.run([sys.executable, "-c", "import slrprune.budget"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

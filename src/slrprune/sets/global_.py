@@ -6,13 +6,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from slrprune.budget import ERK, LAMP, Allocation, Magnitude, Uniform
-from slrprune.errors import ArgumentError, UsageError, closest
+from slrprune import budget  # the module, as it is built on sets.topk: either may be imported first
+from slrprune.errors import ArgumentError, UsageError
 from slrprune.macs import macs_per_weight
 from slrprune.sets.base import ConstraintSet, check_progress, check_sparsity, kept_count
 from slrprune.sets.knapsack import Knapsack
 
-_ALLOCATIONS: dict[str, type[Allocation]] = {"magnitude": Magnitude, "lamp": LAMP, "erk": ERK, "uniform": Uniform}
 _BUDGETS = ("sparsity", "params", "macs", "bytes")
 
 
@@ -60,7 +59,7 @@ class Global(ConstraintSet):
     macs: int | None = field(default=None, kw_only=True)
     bytes: int | None = field(default=None, kw_only=True)
     example_input: Any = field(default=None, kw_only=True, compare=False)
-    allocation: Allocation | str = field(default="magnitude", kw_only=True)
+    allocation: "budget.Allocation | str" = field(default="magnitude", kw_only=True)
     floor: float | None = field(default=None, kw_only=True)
     progress: float = field(default=1.0, kw_only=True)
 
@@ -74,11 +73,11 @@ class Global(ConstraintSet):
         elif isinstance(value := getattr(self, given[0]), bool) or not isinstance(value, int) or value < 1:
             raise ArgumentError("Global", given[0], value, "must be a whole number of at least 1")
         check_progress("Global", self.progress)
-        allocation = _allocation(self.allocation, self.floor)
+        allocation = budget.resolve(self.allocation, self.floor)
         if (self.example_input is None) != (self.macs is None):
             got = type(self.example_input).__name__
             raise ArgumentError("Global", "example_input", got, "must be given with macs, and only then")
-        if self.macs is not None and not isinstance(allocation, Magnitude):
+        if self.macs is not None and not isinstance(allocation, budget.Magnitude):
             raise ArgumentError("Global", "allocation", self.allocation, "must be 'magnitude' for a budget in macs")
 
     def __repr__(self) -> str:
@@ -107,7 +106,7 @@ class Global(ConstraintSet):
         """The masks that the allocation chooses."""
         if self.macs is not None:
             raise UsageError(repr(self), "a budget in MACs needs the model", "Use it in a Pruner, or call bind first.")
-        return _allocation(self.allocation, self.floor).select(weights, self.kept(weights))
+        return budget.resolve(self.allocation, self.floor).select(weights, self.kept(weights))
 
     def bind(self, model: nn.Module, weights: Mapping[str, Tensor]) -> ConstraintSet:
         """This set, or the `Knapsack` with measured prices where the budget is in MACs.
@@ -119,8 +118,8 @@ class Global(ConstraintSet):
         tensors = list(weights.values())
         if self.macs is not None:
             costs = macs_per_weight(model, weights, self.example_input)
-            allocation = _allocation(self.allocation, self.floor)
-            assert isinstance(allocation, Magnitude)  # as the constructor has checked
+            allocation = budget.resolve(self.allocation, self.floor)
+            assert isinstance(allocation, budget.Magnitude)  # as the constructor has checked
             dense = sum(cost * w.numel() for cost, w in zip(costs, tensors, strict=True))
             _check_between("macs", self.macs, sum(costs), dense)
             return Knapsack(self.macs, costs, allocation.floor, self.progress)
@@ -137,20 +136,6 @@ class Global(ConstraintSet):
             return self.params, 0, 1
         bitmasks = sum(-(-w.numel() // 8) for w in weights)
         return self.bytes or 0, bitmasks, max(w.itemsize for w in weights)
-
-
-def _allocation(wanted: Allocation | str, floor: float | None) -> Allocation:
-    if floor is not None:
-        if wanted != "magnitude":
-            way_out = "Or write allocation=Magnitude(floor=...)."
-            raise ArgumentError("Global", "floor", floor, "must go with allocation='magnitude'", way_out)
-        return Magnitude(floor)
-    if isinstance(wanted, Allocation):
-        return wanted
-    if wanted not in _ALLOCATIONS:
-        way_out = f"Did you mean {closest(str(wanted), _ALLOCATIONS, 1)[0]!r}?"
-        raise ArgumentError("Global", "allocation", wanted, f"must be one of {list(_ALLOCATIONS)}", way_out)
-    return _ALLOCATIONS[wanted]()
 
 
 def _check_between(name: str, value: int, least: int, dense: int) -> None:
