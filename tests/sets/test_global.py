@@ -1,8 +1,10 @@
 """Budgets and allocations of `Global`, each against numbers found in another way."""
 
 import math
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import slrprune
 from slrprune.budget import ERK, LAMP, Magnitude, Uniform, clipped, share
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.sets import Global, Unstructured
@@ -216,5 +219,7 @@ def test_knapsack_of_other_weights():
 
 def test_budget_may_be_imported_first():
     """It and `sets` build on each other's parts; in this process sets came first."""
-    done = subprocess.run([sys.executable, "-c", "import slrprune.budget"], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(slrprune.__file__).parents[1])}
+    command = [sys.executable, "-c", "import slrprune.budget"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
