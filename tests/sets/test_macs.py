@@ -57,14 +57,19 @@ def test_model_is_left_as_it_was():
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_attention(batch_first):
     model = nn.MultiheadAttention(8, 2, kdim=6, batch_first=batch_first)
-    query, key = torch.randn(3, 5, 8), torch.randn(3, 5, 6)
+    query, key, value = torch.randn(3, 5, 8), torch.randn(3, 7, 6), torch.randn(3, 7, 8)
     if not batch_first:
-        query, key = query.transpose(0, 1), key.transpose(0, 1)
+        query, key, value = (x.transpose(0, 1) for x in (query, key, value))
     names = ["q_proj_weight", "k_proj_weight", "out_proj.weight"]
     weights = {name: model.get_parameter(name) for name in names}
-    value = torch.randn(query.shape)
-    assert macs_per_weight(model, weights, (query, key, value)) == (15, 15, 15)
-    assert macs_per_weight(model, weights, {"query": query, "key": key, "value": value}) == (15, 15, 15)
+    assert macs_per_weight(model, weights, (query, key, value)) == (15, 21, 15)
+    assert macs_per_weight(model, weights, {"query": query, "key": key, "value": value}) == (15, 21, 15)
+
+
+def test_attention_over_other_tokens():
+    model = nn.MultiheadAttention(8, 2)
+    inputs = torch.randn(5, 3, 8), torch.randn(7, 3, 8), torch.randn(7, 3, 8)
+    assert macs_per_weight(model, weights_of(model), inputs) == ((15 + 21 + 21) // 3, 15)
 
 
 def test_encoder_layer_with_its_fast_path():
