@@ -29,7 +29,9 @@ def run_and_show(task: "Task", plan: "Plan", folder: Path, *, workers: int, as_j
                 task, plan, folder, workers=workers, observer=bar, command=shlex.join(["slrprune", *sys.argv[1:]])
             )
     except KeyboardInterrupt:
-        err().print(f"Interrupted. What was finished is in {folder}; the same command goes on from there.")
+        err().print(
+            f"Interrupted. What was finished is in {folder}; the same command goes on from there.", soft_wrap=True
+        )
         raise typer.Exit(1) from None
     show(records, folder, as_json=as_json)
     if not as_json:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from slrprune.errors import ArgumentError
 from slrprune.rules import Rules
-from slrprune.sets import Global
+from slrprune.sets import ConstraintSet, Global
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Target:
     @property
     def settings(self) -> str:
         """Everything that defines the target; two of equal settings are the same."""
-        if not isinstance(self.rules, dict):
+        if isinstance(self.rules, ConstraintSet):
             return repr(self.rules)
         # One object shared by two rules is one budget, two equal objects are two: tell them apart.
         first = {id(entry): position for position, entry in reversed([*enumerate(self.rules.values())])}
