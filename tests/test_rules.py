@@ -159,6 +159,16 @@ def test_a_weight_tied_to_an_embedding_is_pruned_only_by_name() -> None:
     assert _table(model, {"decoder.weight": HALF}) == {"first.weight": HALF}
 
 
+class Sharded(Tensor):
+    """What stands for DTensor and the quantized tensors: a subclass that is not plain memory."""
+
+
+def _sharded() -> nn.Module:
+    layer = nn.Linear(4, 4)
+    layer.weight = nn.Parameter(layer.weight.detach().as_subclass(Sharded))
+    return layer
+
+
 class Halved(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         return weight / 2
@@ -180,6 +190,7 @@ def _parametrized() -> nn.Module:
         (lambda: prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5), "weight_orig", r"is what a hook \(prune, "),
         (lambda: nn.utils.weight_norm(nn.Linear(4, 4)), "weight_g", r"makes weight from, remove that first"),
         (lambda: nn.utils.spectral_norm(nn.Linear(4, 4)), "weight_orig", r"makes weight from, remove that first"),
+        (_sharded, "weight", "is a Sharded, prune before sharding or quantizing"),
         (lambda: nn.LazyLinear(4), "weight", "is not initialized yet, run one batch through the model before"),
         (lambda: nn.Linear(4, 4, dtype=torch.complex64), "weight", r"has dtype torch\.complex64, only floating"),
     ],

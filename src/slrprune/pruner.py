@@ -45,7 +45,8 @@ class Pruner:
         total_steps: optimizer steps that the run is planned to take; schedules are fractions of it.
         method: how the weights are pushed into their sets.
         probe: returns f, a 0-dim tensor, at the model's present weights on fixed data; called without gradients once
-            per update by methods whose surrogate condition asks for f. Its cost is the user's.
+            per update by methods whose surrogate condition asks for f. Its cost is the user's. Copies of the pruner
+            call the same function.
         read_every: updates between two read-outs of the records; on accelerators NaN is noticed at a read-out.
 
     Raises:
@@ -128,7 +129,8 @@ class Pruner:
         step. Calls beyond `total_steps` keep the schedule at its end.
 
         Args:
-            loss: the mini-batch's loss before that step, unscaled, without `penalty()`; a 0-dim tensor or a number.
+            loss: the mini-batch's loss before that step, unscaled, without `penalty()`; a 0-dim tensor or a number. In
+                distributed training the mean over all ranks, so that every rank decides alike.
             skipped: True where the optimizer did not move; a tensor is read back to the host.
 
         Raises:

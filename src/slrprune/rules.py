@@ -276,6 +276,8 @@ def _obstacle(parameter: nn.Parameter) -> str:
         return "is not initialized yet, run one batch through the model before building the pruner"
     if not parameter.requires_grad:
         return "is frozen (requires_grad is False)"
+    if type(parameter.data) is not Tensor:
+        return f"is a {type(parameter.data).__name__}, prune before sharding or quantizing"
     if not parameter.is_floating_point():
         return f"has dtype {parameter.dtype}, only floating weights can be pruned"
     return ""

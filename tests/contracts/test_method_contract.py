@@ -29,6 +29,7 @@ from slrprune import (
     Unstructured,
     UpdateRecord,
 )
+from slrprune.errors import ArgumentError
 from slrprune.methods import OnFailure
 from slrprune.methods.base import Moment, Problem
 from slrprune.methods.lagrangian import LagrangianMethod
@@ -407,6 +408,16 @@ def test_is_frozen_and_holds_no_state(method: Method) -> None:
     assert hash(method) == hash(deepcopy(method))
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.interval = 5  # type: ignore[misc]
+
+
+@every_method
+def test_only_a_method_that_relaxes_takes_a_relaxed_path(method: Method) -> None:
+    if isinstance(method, SLR):
+        assert dataclasses.replace(method, ramp=RelaxedPath()).takes_relaxed_path
+    else:
+        message = rf"{type(method).__name__}\(ramp=RelaxedPath\(.*\)\): ramp must be (CubicRamp or )?NoRamp"
+        with pytest.raises(ArgumentError, match=message):
+            dataclasses.replace(method, ramp=RelaxedPath())
 
 
 def _fields(method: Method) -> set[str]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slrprune.errors import ArgumentError
-from slrprune.methods.schedule import Ramp
+from slrprune.methods.schedule import Ramp, RelaxedPath
 from slrprune.sets.base import ConstraintSet
 from slrprune.sets.unstructured import Unstructured
 
@@ -121,6 +121,8 @@ class Method(ABC):
     """What the `loss` field of this method's records holds."""
     is_sparse_throughout: ClassVar[bool] = True
     """Whether the model lies in the (ramped) set after every step."""
+    takes_relaxed_path: ClassVar[bool] = False
+    """Whether the method lets entries off the support take part in the network; the others would just ignore beta."""
     needs_training: ClassVar[bool] = True
     """Whether `finalize` before any step would be a mistake."""
 
@@ -131,6 +133,9 @@ class Method(ABC):
         if not isinstance(self.ramp, Ramp):
             way_out = "Take CubicRamp(begin, end) or NoRamp()."
             raise ArgumentError(type(self).__name__, "ramp", self.ramp, "must be a Ramp", way_out)
+        if isinstance(self.ramp, RelaxedPath) and not self.takes_relaxed_path:
+            rule = "must be CubicRamp or NoRamp: a relaxed path is for SLR"
+            raise ArgumentError(type(self).__name__, "ramp", self.ramp, rule)
 
     @property
     def is_coupled(self) -> bool:

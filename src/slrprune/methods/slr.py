@@ -68,6 +68,7 @@ class SLR(Method):
     ramp: Ramp = field(default_factory=CubicRamp)
 
     loss_kind: ClassVar[str] = "average of the mini-batch loss over about 20 steps"
+    takes_relaxed_path: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,8 +107,8 @@ class SLR(Method):
         masks = problem.masks(points, progress)
         primal, dual = [], []
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
-            before = state.tensors["memory"][position].masked_fill(~state.tensors["mask"][position], 0.0)
-            feasible = point.masked_fill(~mask, 0.0)
+            before = torch.where(state.tensors["mask"][position], state.tensors["memory"][position], 0.0)
+            feasible = torch.where(mask, point, 0.0)
             primal.append(_squared_norm(weight - feasible))
             dual.append(_squared_norm(feasible - before))
             weight.copy_(feasible if relaxation == 0 else _network_point(point, mask, relaxation))
@@ -171,7 +172,7 @@ class SLR(Method):
 def _network_point(point: Tensor, mask: Tensor, relaxation: float) -> Tensor:
     """M V + beta (1 - M) V, what the network computes with; beta = 0 is the feasible point itself."""
     if relaxation == 0:
-        return point.masked_fill(~mask, 0.0)
+        return torch.where(mask, point, 0.0)
     return torch.where(mask, point, point * relaxation)
 
 
