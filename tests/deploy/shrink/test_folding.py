@@ -164,3 +164,22 @@ def test_a_layer_called_twice_cannot_use_the_batchnorm_behind_one_call(kill, liv
     (left,) = report.leftovers
     assert left.name == "first"
     assert left.channels == (0,)
+
+
+class Viewed(nn.Module):
+    """Depends on the memory layout of what a convolution gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Linear(36, 2)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.last(x.view(len(x), -1))
+
+
+def test_a_view_in_place_of_a_flatten(kill, shrunk):
+    model = Viewed()
+    kill(model.conv, [3])
+    smaller, _ = shrunk(model, torch.randn(2, 3, 5, 5), torch.randn(1, 3, 5, 5))
+    assert smaller.last.in_features == 27

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 from slrprune.deploy.shrink.example import cast, described, relative_difference, shuffled
+from slrprune.deploy.shrink.findings import Findings
 from slrprune.deploy.shrink.kinds import is_stateless_norm
-from slrprune.deploy.shrink.probe import Findings, path_of, probe
+from slrprune.deploy.shrink.probe import Fill, noise, nothing, path_of, probe
 from slrprune.deploy.shrink.resize import resize_model_
 from slrprune.errors import ArgumentError, NonFiniteError, UsageError
 
@@ -59,15 +60,20 @@ class Workpiece:
         Raises:
             UsageError: the forward pass calls other modules for other values.
         """
-        found = Findings()
-        for inputs in self.examples:
-            try:
-                here = probe(self.model, inputs)
-            except Exception as error:  # the forward pass may ask for values, and NaN are none
-                raise _dynamic(f"it fails on NaN ({described(error)})") from error
-            if here.path != self.path:
-                raise _dynamic("it calls other modules")
-            found.widen(here)
+        found = self._probe(self.examples[0])
+        for other in self.examples[1:]:
+            found.widen(self._probe(other))
+        for sign in (1, -1):
+            found.widen(self._probe(self.examples[-1], noise(sign), found))
+        return found
+
+    def _probe(self, inputs: object, fill: Fill = nothing, known: Findings | None = None) -> Findings:
+        try:
+            found = probe(self.model, inputs, fill, known)
+        except Exception as error:  # the forward pass may ask for values, and NaN are none
+            raise _dynamic(f"it fails ({described(error)})") from error
+        if found.path != self.path:
+            raise _dynamic("it calls other modules")
         return found
 
 

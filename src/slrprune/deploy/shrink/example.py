@@ -43,11 +43,6 @@ def cast(inputs: Any, dtype: torch.dtype) -> Any:
     return map_tensors(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, inputs)
 
 
-def blank(inputs: Any) -> Any:
-    """The inputs with NaN in every floating tensor."""
-    return map_tensors(lambda t: torch.full_like(t, torch.nan) if t.is_floating_point() else t, inputs)
-
-
 def shuffled(inputs: Any) -> Any:
     """Other inputs of the same kind: floating values change places; integers are drawn from 0 to their maximum.
 

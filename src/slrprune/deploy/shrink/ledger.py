@@ -99,8 +99,9 @@ def _dead(layer: nn.Module) -> dict[Side, list[int]]:
 def _unknown(name: str, module: nn.Module) -> list[Leftover]:
     """Zero rows of layers that shrink does not know: attention projections, recurrent layers, layers of others."""
     leftovers = []
+    of_outputs = 1 if type(module).__name__ == "Conv1D" else 0  # transformers' linear layer, stored as (in, out)
     for attribute, weight in module.named_parameters(recurse=False):
-        if weight.ndim > 1 and (dead := _positions((weight == 0).flatten(1).all(1))):
+        if weight.ndim > 1 and (dead := _positions((weight == 0).movedim(of_outputs, 0).flatten(1).all(1))):
             path = f"{name}.{attribute}" if name else attribute
             leftovers.append(Leftover(path, "outputs", tuple(dead), f"shrink cannot cut a {type(module).__name__}"))
     return leftovers

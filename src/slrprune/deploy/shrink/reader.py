@@ -2,8 +2,8 @@
 
 import math
 
+from slrprune.deploy.shrink.findings import Reading
 from slrprune.deploy.shrink.kinds import Weighted, blocks, breaks_constants, live_connections
-from slrprune.deploy.shrink.probe import Reading
 
 
 class Reader:

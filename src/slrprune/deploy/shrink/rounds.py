@@ -7,9 +7,10 @@ from slrprune.deploy.shrink.copies import Model, Reference, give_back, prepare, 
 from slrprune.deploy.shrink.coupling import Coupling, Role
 from slrprune.deploy.shrink.cut import Cut, apply_cuts_
 from slrprune.deploy.shrink.example import relative_difference
+from slrprune.deploy.shrink.findings import Findings
 from slrprune.deploy.shrink.kinds import is_weighted, live_connections
 from slrprune.deploy.shrink.ledger import Ledger, Reasons
-from slrprune.deploy.shrink.probe import Findings, path_of
+from slrprune.deploy.shrink.probe import path_of
 from slrprune.deploy.shrink.reader import Reader
 from slrprune.deploy.shrink.report import ShrinkReport, Side
 from slrprune.deploy.shrink.select import select
