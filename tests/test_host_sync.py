@@ -94,7 +94,7 @@ def _pruner(device: str, method: Method, rules: ConstraintSet, **options: Any) -
 def _unread_weights() -> Iterator[None]:
     """Building reads the weights once, to refuse NaN; on meta there is nothing to read."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slrprune.pruner, "_refuse_non_finite", lambda problem: None)
+        patch.setattr(slrprune.pruner, "refuse_non_finite", lambda problem: None)
         yield
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from functools import reduce
-from itertools import count
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -12,7 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from slrprune.errors import ArgumentError, NonFiniteError, RuleError, UsageError
+from slrprune.checks import checked_optimizers, checked_steps, owning_groups, refuse_non_finite, weight_norms
+from slrprune.errors import ArgumentError, NonFiniteError, UsageError
 from slrprune.masks import apply_masks_
 from slrprune.methods.base import Method, Moment, Problem, keep_
 from slrprune.methods.lagrangian import LagrangianMethod
@@ -83,18 +82,18 @@ class Pruner:
     ) -> None:
         self.method = SLR() if method is None else method
         self.model = model
-        self.total_steps = _checked_steps(total_steps, self.method)
+        self.total_steps = checked_steps(total_steps, self.method)
         if isinstance(read_every, bool) or not isinstance(read_every, int) or read_every < 1:
             raise ArgumentError("Pruner", "read_every", read_every, "must be an integer of at least 1")
         self.read_every = read_every
         self.probe = probe
-        optimizers = _checked_optimizers(optimizer)
+        optimizers = checked_optimizers(optimizer)
         assignments, self.skipped = assign(model, rules)
         self._targets = _in_registration_order(model, assignments)
-        self._groups = _owning_groups(self._targets, optimizers)
+        self._groups = owning_groups(self._targets, optimizers)
         _refuse_second_pruner(self._targets, self)
         self.problem = _problem(model, assignments, self._targets)
-        _refuse_non_finite(self.problem)
+        refuse_non_finite(self.problem)
         self._state = self.method.start(self.problem)
         self._dtypes = tuple(target.parameter.dtype for target in self._targets)
         self._records = RecordBuffer()
@@ -189,7 +188,7 @@ class Pruner:
             way_out = "Call pruner.step(loss) after each optimizer.step(), or take OneShot() to cut without training."
             raise UsageError("Pruner.finalize", "no step was made", way_out)
         self._read_out()
-        _refuse_non_finite(self.problem)
+        refuse_non_finite(self.problem)
         masks = self._cut_(self.problem.weights)
         self._final_masks = [mask.clone() for mask in masks]
         self._state.tensors = {}
@@ -274,7 +273,7 @@ class Pruner:
             way_out = "Train on loss + pruner.penalty(), and pass the plain loss to step()."
             raise UsageError("Pruner.step", f"{type(self.method).__name__}(coupled=True) saw no penalty()", way_out)
         self._penalty_reached = False
-        usable = detached.isfinite() & _norms(self.problem.weights).isfinite().all()
+        usable = detached.isfinite() & weight_norms(self.problem.weights).isfinite().all()
         is_usable: Tensor | None = usable
         if device.type == "cpu":
             if not bool(usable):
@@ -349,50 +348,10 @@ def _nnz(tensor: Tensor) -> int:
     return int(tensor.detach().count_nonzero())
 
 
-def _checked_steps(total_steps: int, method: Method) -> int:
-    if isinstance(total_steps, bool) or not isinstance(total_steps, int) or total_steps < 1:
-        way_out = "It is len(loader) * epochs, counted in optimizer steps."
-        raise ArgumentError("Pruner", "total_steps", total_steps, "must be a positive integer", way_out)
-    if int(method.ramp.end * total_steps) < method.interval and method.ramp.end > 0:
-        rule = f"is too short for the schedule: {type(method).__name__} ramps up until {method.ramp.end:.0%} of the run"
-        needed = next(n for n in count(total_steps) if int(method.ramp.end * n) >= method.interval)
-        way_out = f"Plan at least {needed} steps, or lower interval={method.interval}."
-        raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
-    return total_steps
-
-
-def _checked_optimizers(given: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ...]:
-    optimizers = tuple(given) if isinstance(given, Sequence) else (given,)
-    for optimizer in optimizers:
-        if not isinstance(optimizer, Optimizer):
-            way_out = "Of a wrapper, hand over the optimizer inside."
-            kind = type(optimizer).__name__
-            raise ArgumentError("Pruner", "optimizer", kind, "must be a torch Optimizer, or several", way_out)
-        if isinstance(optimizer, torch.optim.LBFGS):
-            problem = "LBFGS builds on curvature between its own iterates, which a projection would falsify"
-            raise UsageError("Pruner", problem, "Take a first-order optimizer such as SGD or AdamW.")
-    return optimizers
-
-
 def _in_registration_order(model: nn.Module, assignments: Sequence[Assignment]) -> tuple[Target, ...]:
     order = {id(parameter): index for index, parameter in enumerate(model.parameters())}
     targets = (target for assignment in assignments for target in assignment.targets)
     return tuple(sorted(targets, key=lambda target: order[id(target.parameter)]))
-
-
-def _owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) -> tuple[tuple[Optimizer, int], ...]:
-    """For each target the optimizer that owns it and the index of its group (groups are replaced on loading)."""
-    owners = {
-        id(parameter): (optimizer, index)
-        for optimizer in optimizers
-        for index, group in enumerate(optimizer.param_groups)
-        for parameter in group["params"]
-    }
-    for target in targets:
-        if id(target.parameter) not in owners:
-            way_out = f"Hand its optimizer over as well, or leave it out with the rule {target.name!r}: None."
-            raise RuleError(target.name, "no optimizer handed to the pruner owns it", way_out)
-    return tuple(owners[id(target.parameter)] for target in targets)
 
 
 def _refuse_second_pruner(targets: Sequence[Target], pruner: Pruner) -> None:
@@ -414,17 +373,3 @@ def _problem(model: nn.Module, assignments: Sequence[Assignment], targets: Seque
         groups.append((bound, tuple(position[id(target)] for target in assignment.targets)))
     names = tuple(target.name for target in targets)
     return Problem(names, tuple(target.parameter for target in targets), tuple(groups))
-
-
-def _norms(weights: Sequence[Tensor]) -> Tensor:
-    """One norm per weight, not finite where an entry is not (or where one exceeds 1e19, which is as bad)."""
-    dtype = reduce(torch.promote_types, (weight.dtype for weight in weights), torch.float32)
-    norms = torch._foreach_norm([weight.detach() for weight in weights], dtype=dtype)
-    return torch.stack([norm.to(weights[0].device, torch.float64) for norm in norms])
-
-
-def _refuse_non_finite(problem: Problem) -> None:
-    norms = _norms(problem.weights)
-    if not bool(norms.isfinite().all()):
-        name = problem.names[int((~norms.isfinite()).nonzero()[0, 0])]
-        raise NonFiniteError(name, "the weight", "Load the last checkpoint; nothing has been changed.")

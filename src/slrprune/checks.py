@@ -1,0 +1,74 @@
+"""What a `Pruner` checks before it starts, and the check of the weights that it repeats at every step."""
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import count
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from slrprune.errors import ArgumentError, NonFiniteError, RuleError, UsageError
+from slrprune.methods.base import Method, Problem
+from slrprune.rules import Target
+
+
+def checked_steps(total_steps: int, method: Method) -> int:
+    """`total_steps` itself; raises `ArgumentError` where it is too short for the method's schedule."""
+    if isinstance(total_steps, bool) or not isinstance(total_steps, int) or total_steps < 1:
+        way_out = "It is len(loader) * epochs, counted in optimizer steps."
+        raise ArgumentError("Pruner", "total_steps", total_steps, "must be a positive integer", way_out)
+    if int(method.ramp.end * total_steps) < method.interval and method.ramp.end > 0:
+        rule = f"is too short for the schedule: {type(method).__name__} ramps up until {method.ramp.end:.0%} of the run"
+        needed = next(n for n in count(total_steps) if int(method.ramp.end * n) >= method.interval)
+        way_out = f"Plan at least {needed} steps, or lower interval={method.interval}."
+        raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
+    return total_steps
+
+
+def checked_optimizers(given: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ...]:
+    """The optimizers as a tuple; raises where one is none, or is LBFGS."""
+    optimizers = tuple(given) if isinstance(given, Sequence) else (given,)
+    for optimizer in optimizers:
+        if not isinstance(optimizer, Optimizer):
+            way_out = "Of a wrapper, hand over the optimizer inside."
+            kind = type(optimizer).__name__
+            raise ArgumentError("Pruner", "optimizer", kind, "must be a torch Optimizer, or several", way_out)
+        if isinstance(optimizer, torch.optim.LBFGS):
+            problem = "LBFGS builds on curvature between its own iterates, which a projection would falsify"
+            raise UsageError("Pruner", problem, "Take a first-order optimizer such as SGD or AdamW.")
+    return optimizers
+
+
+def owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) -> tuple[tuple[Optimizer, int], ...]:
+    """For each target the optimizer that owns it and the index of its group (groups are replaced on loading).
+
+    Raises:
+        RuleError: a weight that none of them owns.
+    """
+    owners = {
+        id(parameter): (optimizer, index)
+        for optimizer in optimizers
+        for index, group in enumerate(optimizer.param_groups)
+        for parameter in group["params"]
+    }
+    for target in targets:
+        if id(target.parameter) not in owners:
+            way_out = f"Hand its optimizer over as well, or leave it out with the rule {target.name!r}: None."
+            raise RuleError(target.name, "no optimizer handed to the pruner owns it", way_out)
+    return tuple(owners[id(target.parameter)] for target in targets)
+
+
+def weight_norms(weights: Sequence[Tensor]) -> Tensor:
+    """One norm per weight, not finite where an entry is not (or where one exceeds 1e19, which is as bad)."""
+    dtype = reduce(torch.promote_types, (weight.dtype for weight in weights), torch.float32)
+    norms = torch._foreach_norm([weight.detach() for weight in weights], dtype=dtype)
+    return torch.stack([norm.to(weights[0].device, torch.float64) for norm in norms])
+
+
+def refuse_non_finite(problem: Problem) -> None:
+    """Raises `NonFiniteError` naming the first weight with an entry that is not finite."""
+    norms = weight_norms(problem.weights)
+    if not bool(norms.isfinite().all()):
+        name = problem.names[int((~norms.isfinite()).nonzero()[0, 0])]
+        raise NonFiniteError(name, "the weight", "Load the last checkpoint; nothing has been changed.")
