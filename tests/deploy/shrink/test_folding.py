@@ -61,7 +61,7 @@ def test_before_zero_padding_one_channel_carries_all(kill, lively, shrunk):
     assert smaller[2].weight.shape == (4, 4, 3, 3)
     (left,) = report.leftovers
     assert (left.name, left.side, len(left.channels)) == ("0", "outputs", 1)
-    assert left.reason == "2 reads a constant other than zero and pads with zeros: one such channel carries all"
+    assert left.reason == "2 reads a constant there and pads with zeros: such a channel stays for others"
 
 
 def test_before_zero_padding_channels_of_zeros_need_no_carrier(kill, lively, shrunk):

@@ -33,14 +33,14 @@ def test_dependence_passes_every_activation_and_stays_in_its_channel(activation)
 
 
 class Step(nn.Module):
-    """Compares: NaN is above nothing, so it gives zero, like a neuron that never fires."""
+    """Compares some neurons with zero: NaN is above nothing, so that these look as if they never fired."""
 
     def __init__(self, step):
         super().__init__()
-        self.first, self.last, self.step = nn.Linear(4, 6), nn.Linear(6, 2), step
+        self.plain, self.stepped, self.last, self.step = nn.Linear(4, 2), nn.Linear(4, 3), nn.Linear(5, 2), step
 
     def forward(self, x):
-        return self.last(self.step(self.first(x))) + x.sum()
+        return self.last(torch.cat([self.plain(x), self.step(self.stepped(x))], 1))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ class Step(nn.Module):
 def test_comparisons_make_no_constants(step):
     model = Step(step)
     with torch.no_grad():
-        model.first.bias[1] = -10  # never fires on the example, but might
+        model.stepped.bias.fill_(-10)  # they do not fire on the example, nor on a shuffled one, but might
     _, report = shrink(model, torch.randn(1, 4))
     assert report.layers == ()
 
@@ -71,7 +71,7 @@ def test_global_random_numbers_stay(kill):
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_calls_are_counted_and_all_of_them_matter():
+def test_all_calls_of_a_layer_matter():
     class Twice(nn.Module):
         def __init__(self):
             super().__init__()
@@ -81,5 +81,4 @@ def test_calls_are_counted_and_all_of_them_matter():
             return self.layer(self.layer(torch.zeros_like(x))) + self.layer(x)
 
     findings = probe(Twice(), torch.randn(1, 2))
-    assert findings.readings["layer"].calls == 3
     assert findings.readings["layer"].depends.all()

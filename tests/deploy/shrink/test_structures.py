@@ -43,6 +43,29 @@ def test_a_dead_branch_keeps_one_channel(kill, lively, shrunk):
     ] == [((0,), "conv2 would have no channel left")]
 
 
+class TwoSided(nn.Module):
+    """Two padded readers; what is zero for one of them is not for the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 1)
+        self.above, self.below = nn.Conv2d(6, 2, 3, padding=1), nn.Conv2d(6, 2, 3, padding=1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.above(F.relu(x)) + self.below(F.relu(-x))
+
+
+def test_as_many_carriers_as_it_takes(kill, shrunk):
+    model = TwoSided()
+    kill(model.stem, [0, 1, 2, 3, 4])
+    with torch.no_grad():
+        model.stem.bias[:5] = torch.tensor([1.0, -1.0, 2.0, -3.0, 0.0])
+    smaller, report = shrunk(model, torch.randn(2, 3, 5, 5), torch.randn(1, 3, 8, 8))
+    assert smaller.stem.out_channels == 3
+    assert [(left.name, left.channels) for left in report.leftovers] == [("stem", (2,)), ("stem", (3,))]
+
+
 class Concat(nn.Module):
     def __init__(self):
         super().__init__()

@@ -17,13 +17,11 @@ class Reading:
         depends: bool, True where the value depends on the model's input.
         low: smallest value of each channel; NaN where the value depends on the input.
         high: largest value.
-        calls: how often the layer was called in one pass.
     """
 
     depends: Tensor
     low: Tensor
     high: Tensor
-    calls: int = 1
 
     def widen(self, other: "Reading") -> None:
         """Takes in the values that another call, or a pass on other inputs, found."""

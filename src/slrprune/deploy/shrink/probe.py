@@ -117,10 +117,7 @@ class _Watch:
         given = args[0] if args else kwargs["input"]
         values = given.detach().movedim(self.dim, 0).flatten(1)
         reading = Reading(values.isnan().any(1), values.amin(1), values.amax(1))
-        before = self.findings.readings.setdefault(self.name, reading)
-        if before is not reading:
-            before.widen(reading)
-            before.calls += 1
+        self.findings.readings.setdefault(self.name, reading).widen(reading)
         constants = self.known.readings[self.name].constants()
         # What zeros make of a constant at the border depends on the size of the map: it is a constant in none.
         self.spreading = constants.isnan() | (constants != 0) if self.breaks else constants.isnan()

@@ -18,7 +18,7 @@ class Reader:
 
     def __init__(self, name: str, layer: Weighted, reading: Reading | None, norm: str | None) -> None:
         self.name = name
-        self.norm = norm if layer.bias is None and reading is not None and reading.calls == 1 else None
+        self.norm = norm if layer.bias is None else None
         self.can_shift = (layer.bias is not None or self.norm is not None) and not breaks_constants(layer)
         self.can_merge = blocks(layer) == 1
         self._why_no_shift = "has neither bias nor BatchNorm" if not breaks_constants(layer) else "pads with zeros"
@@ -54,4 +54,4 @@ class Reader:
 
     def carrier_reason(self) -> str:
         """Why one constant input has to stay."""
-        return f"{self.name} reads a constant other than zero and {self._why_no_shift}: one such channel carries all"
+        return f"{self.name} reads a constant there and {self._why_no_shift}: such a channel stays for others"

@@ -25,8 +25,9 @@ def shrink(model: Model, example_inputs: object) -> tuple[Model, ShrinkReport]:
     A channel goes if every layer that reads it has zero weights there, or finds a constant there: the bias of a neuron
     whose weights are all zero, or what BatchNorm and activation make of a filter of zeros. The constant is folded into
     the bias of the layer that reads it, or into the running mean of the BatchNorm behind that layer. Where it cannot
-    be folded, because zeros are padded around it or there is neither bias nor BatchNorm, one such channel stays and
-    carries the constants of all. Channels that a sum or a concatenation ties together go together or not at all.
+    be folded, because zeros are padded around it or there is neither bias nor BatchNorm, a few such channels (mostly
+    one) stay and carry the constants of all. Channels that a sum or a concatenation ties together go together or not at
+    all.
 
     Every cut is tried on a copy in float64, on the example and on a shuffled one; a cut that changes the outputs is
     left out, and reported. Names in the state dict do not change, only shapes: `resize_model_` gives them to a freshly

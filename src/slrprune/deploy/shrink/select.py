@@ -34,8 +34,8 @@ def select(coupling: Coupling, group: Group, readers: Mapping[str, Reader]) -> S
     """Chooses the channels of `group` that can go without changing anything but rounding.
 
     A channel can go if every layer that reads it has zero weights there, or finds a constant there. Where the constant
-    is not zero it is folded into the layer's bias, into the BatchNorm behind it, or into one constant channel that
-    stays and carries all.
+    is not zero it is folded into the layer's bias, into the BatchNorm behind it, or into another constant channel,
+    which stays and carries it.
 
     Args:
         coupling: the graph.
@@ -100,48 +100,52 @@ def _columns(link: Link) -> Columns:
 def _merge(
     channels: list[int], columns: Mapping[str, Columns], readers: Mapping[str, Reader], reasons: dict[int, str]
 ) -> tuple[list[int], Merges]:
-    """Keeps one channel as the carrier of constants that some layer can take in no other way."""
+    """Keeps a few channels as carriers of the constants that some layers can take in no other way."""
     needs: dict[int, list[str]] = {}
     for name, own in columns.items():
         if not readers[name].can_shift:
             for channel in channels:
                 if any(readers[name].contribution(index) for index in own.get(channel, ())):
                     needs.setdefault(channel, []).append(name)
-    if not needs:
-        return channels, {}
-    # The one that is not zero in most places, and there as far from zero as can be: factors stay small.
-    used = sorted({name for names in needs.values() for name in names})
-    carrier = max(needs, key=lambda channel: (_strength(channel, used, columns, readers), -channel))
+    carriers = _carriers(needs, columns, readers)
     merges: Merges = {}
     for channel, names in needs.items():
-        parts = {name: _parts(channel, carrier, columns[name], readers[name]) for name in names}
-        if channel == carrier or any(part is None for part in parts.values()):
+        if channel in carriers.values() or not carriers.keys() >= set(names):
             reasons[channel] = readers[names[0]].carrier_reason()
-        else:
-            for name, part in parts.items():
-                merges.setdefault(name, {})[channel] = part or []
+            continue
+        for name in names:
+            pairs = zip(columns[name][channel], columns[name][carriers[name]], strict=True)
+            factors = [(i, j, readers[name].contribution(i) / readers[name].constant(j)) for i, j in pairs]
+            merges.setdefault(name, {})[channel] = factors
     return [channel for channel in channels if channel not in reasons], merges
 
 
-def _strength(
-    channel: int, names: Sequence[str], columns: Mapping[str, Columns], readers: Mapping[str, Reader]
-) -> tuple[int, float]:
-    """In how many places a channel is a constant other than zero, and the smallest magnitude there."""
-    values = [abs(readers[name].constant(index)) for name in names for index in columns[name].get(channel, ())]
-    strong = [value for value in values if value > 0]  # neither zero nor NaN
-    return len(strong), min(strong, default=0.0)
+def _carriers(
+    needs: Mapping[int, Sequence[str]], columns: Mapping[str, Columns], readers: Mapping[str, Reader]
+) -> dict[str, int]:
+    """For each layer in need a channel that is a constant other than zero there; greedily, so that they are few."""
+    uncovered = list(dict.fromkeys(name for names in needs.values() for name in names))
+    strengths = {
+        channel: {name: _strength(columns[name].get(channel, ()), readers[name]) for name in uncovered}
+        for channel in needs
+    }
+    carriers: dict[str, int] = {}
+    while uncovered:
+        # The one that serves most layers, and is far from zero where it is nearest: factors stay small.
+        serves = {channel: [own[name] for name in uncovered if own[name]] for channel, own in strengths.items()}
+        best = max(serves, key=lambda channel: (len(serves[channel]), min(serves[channel], default=0), -channel))
+        served = [name for name in uncovered if strengths[best][name]]
+        if not served:
+            break
+        carriers |= dict.fromkeys(served, best)
+        uncovered = [name for name in uncovered if name not in served]
+    return carriers
 
 
-def _parts(channel: int, carrier: int, columns: Columns, reader: Reader) -> list[tuple[int, int, float]] | None:
-    """How `carrier` takes over from `channel` in one layer; None where it cannot."""
-    parts = []
-    for index, target in zip(columns[channel], columns.get(carrier, []), strict=False):
-        value, carried = reader.contribution(index), reader.constant(target)
-        if value and not abs(carried) > 0:
-            return None
-        if value:
-            parts.append((index, target, value / carried))
-    return parts if len(columns[channel]) == len(columns.get(carrier, [])) else None
+def _strength(indices: Sequence[int], reader: Reader) -> float:
+    """The smallest magnitude of a channel's constants in a layer; 0 if it has none, or one is zero."""
+    magnitudes = [abs(reader.constant(index)) for index in indices]
+    return min(magnitudes, default=0.0) if all(magnitude > 0 for magnitude in magnitudes) else 0.0
 
 
 def _spare(channels: list[int], model: nn.Module, group: Group, reasons: dict[int, str]) -> list[int]:
