@@ -50,6 +50,8 @@ def _moment(pairs: Iterable[tuple[tuple[int, int], ...]]) -> int:
 FOUR_OF_NINE = compact_patterns()
 """The default library: 8 patterns of 4 entries for 3 x 3 kernels; see `compact_patterns`."""
 
+_PIECE = 1 << 15  # kernels whose squares and losses stay near the cache, about 2 MB
+
 
 @dataclass(frozen=True)
 class KernelPattern(PerTensorSet):
@@ -136,23 +138,24 @@ class KernelPattern(PerTensorSet):
         """The mask of the best pattern of every kernel, and of the kernels that stay."""
         library = torch.tensor(self.patterns, device=weight.device).flatten(1)  # (patterns, cells)
         size = library.shape[1]
-        parts = weight.reshape(weight.numel() // size, size).split(_PIECE)
-        fits = [_best_patterns(part, library) for part in parts]
-        mask = library.index_select(0, torch.cat([best for best, _ in fits]))
+        bests, losses, kept = [], [], []
+        for kernels in weight.reshape(weight.numel() // size, size).split(_PIECE):
+            energies = squares(kernels).t()
+            best, loss = _best_patterns(energies, library)
+            bests.append(best)
+            losses.append(loss)
+            if self.connectivity:
+                kept.append((library.to(energies.dtype) @ energies).gather(0, best.unsqueeze(0))[0])
+        mask = library.index_select(0, torch.cat(bests))
         if self.fraction < 1:
-            losses = torch.cat([loss for _, loss in fits])
-            spared = len(losses) - round(self.fraction * len(losses))
-            mask |= top_k([losses], spared)[0].unsqueeze(1)
+            spared = len(mask) - round(self.fraction * len(mask))
+            mask |= top_k([torch.cat(losses)], spared)[0].unsqueeze(1)
         if self.connectivity:
-            energies = torch.cat([_kept(part, library, best) for part, (best, _) in zip(parts, fits, strict=True)])
-            mask &= top_k([energies], kept_count(len(energies), self.connectivity))[0].unsqueeze(1)
+            mask &= top_k([torch.cat(kept)], kept_count(len(mask), self.connectivity))[0].unsqueeze(1)
         return mask.view(weight.shape)
 
 
-_PIECE = 1 << 14  # kernels whose squares and losses stay in the cache, about 1 MB
-
-
-def _best_patterns(kernels: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
+def _best_patterns(energies: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
     """Per kernel the index of the pattern that loses least, and what it loses.
 
     What is lost is compared, not what is kept: a kernel that fits loses exactly 0 whatever the rounding, so it stays.
@@ -160,10 +163,9 @@ def _best_patterns(kernels: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
     equal losses. For 8 patterns that rounds the loss to 2^-49 of itself.
 
     Args:
-        kernels: (kernels, cells), floating.
+        energies: squared entries, (cells, kernels).
         library: (patterns, cells), bool.
     """
-    energies = squares(kernels).t()  # (cells, kernels)
     losses = (~library).to(energies.dtype) @ energies  # (patterns, kernels)
     integer = torch.int64 if losses.dtype == torch.float64 else torch.int32
     index_bits = (1 << (len(library) - 1).bit_length()) - 1
@@ -171,9 +173,3 @@ def _best_patterns(kernels: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
     losses.view(integer).bitwise_and_(~index_bits).bitwise_or_(indices)
     least = losses.amin(0).view(integer)  # numbers above 0 are ordered like their bits
     return (least & index_bits).long(), (least & ~index_bits).view(losses.dtype)
-
-
-def _kept(kernels: Tensor, library: Tensor, best: Tensor) -> Tensor:
-    """Per kernel the energy that its best pattern keeps."""
-    energies = squares(kernels).t()
-    return (library.to(energies.dtype) @ energies).gather(0, best.unsqueeze(0))[0]
