@@ -1,6 +1,8 @@
 """`slrprune compare` and `slrprune table`."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,13 +27,14 @@ def test_the_table_the_chart_and_the_verdict(slrprune):
     assert "[10/10]" in result.stderr
 
 
-def test_json_is_all_there_is_on_stdout(slrprune):
+def test_json_is_all_there_is_on_stdout(slrprune, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/slrprune", *QUICK, "--json"])  # CliRunner leaves it alone
     content = json.loads(slrprune(*QUICK, "--json").stdout)
     assert content["folder"] == "runs/blobs"
     assert content["tables"][0]["rows"][0]["method"] == "dense"
     assert len(content["records"]) == 6
     assert content["records"][0]["status"] == "ok"
-    assert content["records"][0]["command"].startswith("slrprune ")
+    assert content["records"][0]["command"] == shlex.join(["slrprune", *QUICK, "--json"])
 
 
 def test_the_same_command_goes_on_where_it_stopped(slrprune):

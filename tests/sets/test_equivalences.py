@@ -48,7 +48,7 @@ def test_nm_over_a_whole_row_is_top_k_of_the_row():
     assert NM(6, 24).mask(weight).equal(rows)
 
 
-@pytest.mark.parametrize("make", [Unstructured, lambda s: Block((1, 1), s), Channel, Column, Global], ids=str)
+@pytest.mark.parametrize("make", [Unstructured, lambda s: Block((1, 1), s), Channel, Column, Global], ids=range(5))
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1, 1, 1), (3, 2), (2, 3, 2)])
 def test_ends_of_the_range_of_sparsity(make, shape):
     weight = randn(*shape)
