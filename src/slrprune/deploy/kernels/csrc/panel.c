@@ -1,0 +1,90 @@
+#include "panel.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    ROWS_AT_ONCE = 512,        // their sums stay in the second-level cache
+    WORK_PER_THREAD = 1 << 20, // multiply-adds that are worth waking a thread for
+};
+
+int64_t slrk_widest_tile(const struct slrk_isa *isa, int64_t positions) {
+    int64_t vectors = slrk_ceil_div(positions, isa->lanes);
+    int64_t tiles = slrk_ceil_div(vectors, SLRK_TILE / isa->lanes);
+    return slrk_ceil_div(vectors, tiles);
+}
+
+static void run_segments(struct slrk_panel *p, int64_t chunk, int64_t block, int64_t blocks, const float *buffer,
+                         int64_t vectors, float *sums) {
+    const struct slrk_header *h = p->header;
+    int64_t groups = slrk_groups(h), first_group = chunk * h->chunk;
+    int64_t count = slrk_min(h->chunk, groups - first_group);
+    int64_t segment = first_group * blocks + block * count;
+    struct slrk_segments s = {
+        .ptr = SLRK_AT(h, int32_t, seg_ptr) + segment,
+        .group = SLRK_AT(h, uint16_t, seg_group) + segment,
+        .count = count,
+        .taps = SLRK_AT(h, uint16_t, taps),
+        .values = SLRK_AT(h, float, values),
+        .bias = block == 0 ? SLRK_AT(h, float, bias) + first_group * h->rows_per_group : NULL,
+        .relu = p->relu && block == blocks - 1,
+    };
+    p->isa->tile(&s, h->rows_per_group, buffer, p->offsets, vectors, sums);
+}
+
+static void run_part(void *context, int64_t item) {
+    struct slrk_panel *p = context;
+    const struct slrk_header *h = p->header;
+    int64_t split = item % p->splits, tile = item / p->splits % p->tiles;
+    int64_t vectors = slrk_ceil_div(p->positions, p->isa->lanes);
+    // Tiles differ by one vector at most.
+    int64_t first = tile * vectors / p->tiles, last = (tile + 1) * vectors / p->tiles;
+    struct slrk_part part = {
+        .image = item / p->splits / p->tiles,
+        .first = first * p->isa->lanes,
+        .vectors = last - first,
+        .first_chunk = split * p->chunks / p->splits,
+        .last_chunk = (split + 1) * p->chunks / p->splits,
+    };
+    int64_t chunk_rows = h->chunk * h->rows_per_group, row_floats = part.vectors * p->isa->lanes;
+    int64_t sum_bytes = (part.last_chunk - part.first_chunk) * chunk_rows * row_floats * (int64_t)sizeof(float);
+    int64_t buffer_bytes = slrk_min(h->block, h->channels) * p->channel_stride * (int64_t)sizeof(float);
+    sum_bytes = slrk_round_up(sum_bytes, SLRK_ALIGN), buffer_bytes = slrk_round_up(buffer_bytes, SLRK_ALIGN);
+    char *memory = slrk_scratch(sum_bytes + buffer_bytes + p->note_bytes);
+    if (!memory) {
+        atomic_store(&p->status, SLRK_NO_MEMORY);
+        return;
+    }
+    float *sums = (float *)memory, *buffer = (float *)(memory + sum_bytes);
+    part.notes = memory + sum_bytes + buffer_bytes;
+    memset(buffer, 0, buffer_bytes);
+    p->prepare(p->context, &part);
+    int64_t blocks = slrk_blocks(h);
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t channel = block * h->block;
+        p->copy_in(p->context, &part, channel, slrk_min(h->block, h->channels - channel), buffer);
+        for (int64_t chunk = part.first_chunk; chunk < part.last_chunk; chunk++) {
+            float *chunk_sums = sums + (chunk - part.first_chunk) * chunk_rows * row_floats;
+            run_segments(p, chunk, block, blocks, buffer, part.vectors, chunk_sums);
+            int64_t row = chunk * chunk_rows;
+            if (block == blocks - 1)
+                p->copy_out(p->context, &part, row, slrk_min(chunk_rows, h->rows - row), chunk_sums);
+        }
+    }
+}
+
+int slrk_run_panel(struct slrk_panel *p, int threads) {
+    const struct slrk_header *h = p->header;
+    p->chunks = slrk_ceil_div(slrk_groups(h), h->chunk);
+    p->tiles = slrk_ceil_div(slrk_ceil_div(p->positions, p->isa->lanes), SLRK_TILE / p->isa->lanes);
+    double work = (double)h->entries * h->rows_per_group * p->positions * p->images;
+    if (work / WORK_PER_THREAD < threads) threads = 1 + (int)(work / WORK_PER_THREAD);
+    // Where images and tiles are fewer than threads, the rows are split too; each split copies its input again.
+    int64_t parts = p->images * p->tiles;
+    int64_t splits = threads > 1 ? slrk_ceil_div(2 * threads, parts) : 1;
+    splits = slrk_max(splits, slrk_ceil_div(h->rows, ROWS_AT_ONCE));
+    p->splits = slrk_min(splits, p->chunks);
+    atomic_store(&p->status, SLRK_OK);
+    slrk_parallel(run_part, p, parts * p->splits, threads);
+    return atomic_load(&p->status);
+}

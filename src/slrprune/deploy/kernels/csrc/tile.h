@@ -1,0 +1,75 @@
+// One register tile, R rows by T vectors; tiles.c includes this file once for each R, T and U. U nonzeros are taken at
+// a time, each into its own accumulators, where R * T alone would leave the multiply-add units waiting for results.
+//
+// The macros unroll by hand since GCC keeps an array in registers only if its indices are constants from the start.
+
+#define STEP GLUE4(step_, R, x, T)
+#define RUN GLUE4(run_, R, x, T)
+#define EACH(M) GLUE2(ROWS_, R)(M, T)
+
+INLINE void STEP(vec a[R][T], const float *x, const float *w) {
+#define LOAD_X(r, t) vec x##t = load(x + t * LANES);
+    GLUE2(COLS_, T)(LOAD_X, 0)
+#undef LOAD_X
+#define MULTIPLY_ADD(r, t) a[r][t] += w[r] * x##t;
+    EACH(MULTIPLY_ADD)
+#undef MULTIPLY_ADD
+}
+
+static void RUN(const struct slrk_segments *s, const float *input, const int64_t *offset, int64_t stride, float *acc) {
+    for (int64_t i = 0; i < s->count; i++) {
+        int64_t k = s->ptr[i], end = s->ptr[i + 1];
+        if (k == end && !s->bias && !s->relu) continue;
+        int64_t row = (int64_t)s->group[i] * R;
+        float *out = acc + row * stride;
+        vec a[U][R][T];
+        if (s->bias) {
+#define START(r, t) a[0][r][t] = splat(s->bias[row + r]);
+            EACH(START)
+#undef START
+        } else {
+#define RESUME(r, t) a[0][r][t] = load(out + r * stride + t * LANES);
+            EACH(RESUME)
+#undef RESUME
+        }
+#define TAKE(u) STEP(a[u], input + offset[s->taps[k + u]], s->values + (k + u) * R);
+#if U > 1
+#define ZERO(r, t) a[1][r][t] = splat(0);
+        EACH(ZERO)
+#undef ZERO
+#if U > 2
+#define ZERO(r, t) a[2][r][t] = splat(0), a[3][r][t] = splat(0);
+        EACH(ZERO)
+#undef ZERO
+#endif
+        for (; k + U <= end; k += U) { GLUE2(TIMES_, U)(TAKE) }
+#endif
+        for (; k < end; k++) { TAKE(0) }
+#undef TAKE
+#if U > 2
+#define FOLD(r, t) a[0][r][t] += a[2][r][t], a[1][r][t] += a[3][r][t];
+        EACH(FOLD)
+#undef FOLD
+#endif
+#if U > 1
+#define FOLD(r, t) a[0][r][t] += a[1][r][t];
+        EACH(FOLD)
+#undef FOLD
+#endif
+        if (s->relu) {
+#define RELU(r, t) a[0][r][t] = relu(a[0][r][t]);
+            EACH(RELU)
+#undef RELU
+        }
+#define FINISH(r, t) store(out + r * stride + t * LANES, a[0][r][t]);
+        EACH(FINISH)
+#undef FINISH
+    }
+}
+
+#undef STEP
+#undef RUN
+#undef EACH
+#undef R
+#undef T
+#undef U
