@@ -185,7 +185,13 @@ def keep_(weight: Tensor, mask: Tensor) -> None:
 
 def total(values: Sequence[Tensor], device: torch.device) -> Tensor:
     """Sum of 0-dim tensors, as float64 on `device`."""
-    return torch.stack([value.to(device=device, dtype=torch.float64) for value in values]).sum()
+    return torch.stack([value.to(device) for value in values]).sum(dtype=torch.float64)
+
+
+def stacked_norm(norms: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Norm of the vector stacked from layers of these norms, 0-dim float64 on `device`."""
+    stacked = torch.stack([norm.to(device) for norm in norms])
+    return torch.linalg.vector_norm(stacked.double())  # type: ignore[no-any-return]
 
 
 def mask_counts(old: Sequence[Tensor], new: Sequence[Tensor], device: torch.device) -> dict[str, Tensor]:

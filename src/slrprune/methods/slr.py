@@ -16,7 +16,7 @@ from slrprune.methods.base import (
     Problem,
     all_true,
     mask_counts,
-    total,
+    stacked_norm,
 )
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
@@ -109,8 +109,8 @@ class SLR(Method):
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
             before = torch.where(state.tensors["mask"][position], state.tensors["memory"][position], 0.0)
             feasible = torch.where(mask, point, 0.0)
-            primal.append(_squared_norm(weight - feasible))
-            dual.append(_squared_norm(feasible - before))
+            primal.append(torch.linalg.vector_norm(weight - feasible))
+            dual.append(torch.linalg.vector_norm(feasible - before))
             weight.copy_(feasible if relaxation == 0 else _network_point(point, mask, relaxation))
         counts = mask_counts(state.tensors["mask"], masks, problem.device)
         state.tensors = {"mask": masks, "memory": points}
@@ -120,8 +120,8 @@ class SLR(Method):
             device={
                 "loss": state.scalars["fast"],
                 "first_condition": (state.scalars["fast"] < state.scalars["slow"]).double(),
-                "primal_residual": total(primal, problem.device).sqrt(),
-                "dual_residual": total(dual, problem.device).sqrt(),
+                "primal_residual": stacked_norm(primal, problem.device),
+                "dual_residual": stacked_norm(dual, problem.device),
                 **counts,
             },
         )
@@ -179,8 +179,3 @@ def _network_point(point: Tensor, mask: Tensor, relaxation: float) -> Tensor:
 def _memory_dtype(weight: Tensor) -> torch.dtype:
     """16-bit weights keep their memory in float32: sums of small steps would be lost in 8 or 11 bits."""
     return torch.float32 if weight.element_size() < 4 else weight.dtype
-
-
-def _squared_norm(tensor: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(tensor)
-    return norm.square()
