@@ -109,7 +109,7 @@ def memory() -> dict[str, object]:
 
 def _bytes_alive() -> int:
     gc.collect()
-    tensors = [entry for entry in gc.get_objects() if isinstance(entry, torch.Tensor)]
+    tensors = [entry for entry in gc.get_objects() if issubclass(type(entry), torch.Tensor)]
     sizes = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(sizes.values())
 

@@ -226,6 +226,8 @@ def test_refuses_weights_that_another_pruner_has_taken_over(saved: State) -> Non
     del second
     first.load_state_dict(saved)
     assert not first.is_finalized
+    with pytest.raises(UsageError, match=r"0\.weight is held by another pruner"):  # it holds them again
+        _pruner(model)
 
 
 def test_file_is_read_without_unpickling_code(saved: State) -> None:

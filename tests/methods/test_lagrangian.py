@@ -139,11 +139,11 @@ def test_terms_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_norms_of_16_bit_weights_are_summed_in_32_bits(dtype: torch.dtype) -> None:
-    """4096 entries of 1/16: a 16-bit sum of squares would stop growing long before."""
-    weight = torch.full((64, 64), 1 / 16, dtype=dtype)
-    found = terms([weight], [torch.zeros_like(weight)], [torch.ones_like(weight)])
-    assert float(found.norm) == pytest.approx(4.0, rel=1e-3)
-    assert float(found.inner) == pytest.approx(256.0, rel=1e-3)
+    """3008 entries of 1/16: no 16-bit number is near enough to their norm, nor to their sum."""
+    weight = torch.full((64, 47), 1 / 16, dtype=dtype)
+    found = terms([weight], [torch.zeros_like(weight)], [torch.full_like(weight, 17 / 16)])
+    assert float(found.norm) == pytest.approx(math.sqrt(3008) / 16, rel=1e-6)
+    assert float(found.inner) == pytest.approx(3008 * 17 / 256, rel=1e-6)
 
 
 def test_keep_writes_positive_zero_over_everything() -> None:
