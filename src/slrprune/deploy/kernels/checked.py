@@ -47,7 +47,7 @@ def check_once(packed: Tensor) -> CheckedWeight:
     """
     if packed.is_inference():
         return _check(packed, -1)
-    known = _seen.get(packed)
+    known: CheckedWeight | None = _seen.get(packed)
     if known is None or known.version != packed._version:
         known = _check(packed, packed._version)
         _seen[packed] = known

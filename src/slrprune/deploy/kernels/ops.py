@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# A fake has the arguments of the operator it stands for, and the operator those that its fake needs: hence ARG001.
 from slrprune.deploy.kernels.calls import call_conv2d, call_linear, output_size
 from slrprune.deploy.kernels.checked import check_once
 
 
 @torch.library.custom_op("slrprune::sparse_linear", mutates_args=(), device_types="cpu")
-def sparse_linear(x: Tensor, packed: Tensor, out_features: int, relu: bool) -> Tensor:
+def sparse_linear(x: Tensor, packed: Tensor, out_features: int, relu: bool) -> Tensor:  # noqa: ARG001
     """`PackedLinear` as a function.
 
     Args:
@@ -28,7 +29,7 @@ def sparse_linear(x: Tensor, packed: Tensor, out_features: int, relu: bool) -> T
 
 
 @sparse_linear.register_fake
-def _(x: Tensor, packed: Tensor, out_features: int, relu: bool) -> Tensor:
+def _(x: Tensor, packed: Tensor, out_features: int, relu: bool) -> Tensor:  # noqa: ARG001
     return x.new_empty((*x.shape[:-1], out_features))
 
 
@@ -36,8 +37,8 @@ def _(x: Tensor, packed: Tensor, out_features: int, relu: bool) -> Tensor:
 def sparse_conv2d(
     x: Tensor,
     packed: Tensor,
-    out_channels: int,
-    kernel_size: Sequence[int],
+    out_channels: int,  # noqa: ARG001
+    kernel_size: Sequence[int],  # noqa: ARG001
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
@@ -61,13 +62,13 @@ def sparse_conv2d(
 @sparse_conv2d.register_fake
 def _(
     x: Tensor,
-    packed: Tensor,
+    packed: Tensor,  # noqa: ARG001
     out_channels: int,
     kernel_size: Sequence[int],
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
-    relu: bool,
+    relu: bool,  # noqa: ARG001
 ) -> Tensor:
     size = x.shape[-2], x.shape[-1]
     geometry = _pair(kernel_size), _pair(stride), _pair(padding), _pair(dilation)

@@ -65,10 +65,12 @@ class PackedLinear(_Packed):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features), float32 on the CPU."""
         if torch.compiler.is_compiling() or not _can_call_directly(x):
-            return sparse_linear(x, self.packed, self.out_features, self.relu)
+            watched: Tensor = sparse_linear(x, self.packed, self.out_features, self.relu)
+            return watched
         return call_linear(x, self._checked(), self.relu)
 
     def extra_repr(self) -> str:
+        """For `print(model)`."""
         return f"{self.in_features}, {self.out_features}, relu={self.relu}"
 
 
@@ -105,10 +107,12 @@ class PackedConv2d(_Packed):
         """(batch, in, height, width) to (batch, out, height', width'), or both without batch; float32 on the CPU."""
         if torch.compiler.is_compiling() or not _can_call_directly(x):
             geometry = list(self.kernel_size), list(self.stride), list(self.padding), list(self.dilation)
-            return sparse_conv2d(x, self.packed, self.out_channels, *geometry, self.relu)
+            watched: Tensor = sparse_conv2d(x, self.packed, self.out_channels, *geometry, self.relu)
+            return watched
         return call_conv2d(x, self._checked(), self.stride, self.padding, self.dilation, self.relu)
 
     def extra_repr(self) -> str:
+        """For `print(model)`."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, dilation={self.dilation}, relu={self.relu}"

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_TILE = 112  # output positions per copy of the input, as in csrc/slrk.h
-_CACHE_FLOATS = 5120  # of the input block: 20 KiB, so that weights and sums find room in a first-level cache of 32 KiB
+_TILE = 112  # output positions of the widest register tile, as in csrc/slrk.h
+_CACHE_FLOATS = 4608  # of the input block: 18 KiB, so that weights and sums find room in a first-level cache of 32 KiB
 _BUFFER_FLOATS = 65536  # the block grows to at most this for the sake of long segments
-_SEGMENT = 8  # entries: shorter segments cost more in reading and writing their sums than in multiplying
-_ROWS_PER_CHUNK = (32, 128)
+_SEGMENT = {1: 11, 4: 20}  # entries, by rows per group: shorter segments spend too much on reading and writing sums
+_ROWS_PER_CHUNK = (64, 128)
+_WHOLE = 16  # channels that are copied together fastest, in a linear layer
 _LARGEST_BLOCK = 65536  # taps within a block are 16-bit numbers
 
 
@@ -59,7 +60,7 @@ def pack_panel(
     groups = grouped.shape[0]
     kept = (grouped != 0).any(dim=1)  # (groups, channels, taps)
     group, channel, tap = kept.nonzero(as_tuple=True)
-    block = _choose_block(channels, taps, len(group) / groups, reach)
+    block = _choose_block(channels, taps, len(group) / groups, rows_per_group, reach)
     blocks = -(-channels // block)
     low, high = _ROWS_PER_CHUNK
     chunk = max(1, min(high, max(low, rows // 4)) // rows_per_group)
@@ -75,8 +76,8 @@ def pack_panel(
     padded_bias = torch.zeros(groups * rows_per_group)
     if bias is not None:
         padded_bias[:rows] = bias
-    numbers = dict(rows=rows, channels=channels, kernel_h=kernel_h, kernel_w=kernel_w)
-    numbers |= dict(rows_per_group=rows_per_group, block=block, chunk=chunk, entries=len(group))
+    numbers = {"rows": rows, "channels": channels, "kernel_h": kernel_h, "kernel_w": kernel_w}
+    numbers |= {"rows_per_group": rows_per_group, "block": block, "chunk": chunk, "entries": len(group)}
     arrays = {
         "bias": padded_bias,
         "seg_ptr": seg_ptr,
@@ -94,13 +95,14 @@ def _group_rows(matrix: Tensor, rows_per_group: int) -> Tensor:
     return padded.reshape(-1, rows_per_group, matrix.shape[1])
 
 
-def _choose_block(channels: int, taps: int, entries_per_group: float, reach: Reach) -> int:
+def _choose_block(channels: int, taps: int, entries_per_group: float, rows_per_group: int, reach: Reach) -> int:
     """Channels per block: the copied input stays in the first-level cache, unless that makes segments too short."""
     block = max(1, _CACHE_FLOATS // reach.floats_per_channel)
-    long_enough = int(_SEGMENT * channels / max(entries_per_group, 1)) + 1
+    long_enough = int(_SEGMENT[rows_per_group] * channels / max(entries_per_group, 1)) + 1
     block = max(block, min(long_enough, _BUFFER_FLOATS // reach.floats_per_channel))
     block = max(1, min(block, channels, _LARGEST_BLOCK // taps))
-    return -(-channels // -(-channels // block))  # blocks of nearly equal size
+    block = -(-channels // -(-channels // block))  # blocks of nearly equal size
+    return min(channels, -(-block // _WHOLE) * _WHOLE) if taps == 1 else block
 
 
 def _segment_order(counts: Tensor, groups: int, blocks: int, chunk: int) -> Tensor:

@@ -10,6 +10,11 @@
 
 #include "panel.h"
 
+enum {
+    LONG_TILE = 4 * SLRK_TILE,
+    LONG_TILE_SUMS = 1 << 16,
+};
+
 struct phase {
     int64_t row, col; // of the padded input
     int64_t reach;    // largest offset of a tap
@@ -109,6 +114,16 @@ static void place_taps(struct conv *c, int64_t dilation_h, int64_t dilation_w, i
     for (int64_t i = taps; i < channels * taps; i++) offsets[i] = offsets[i - taps] + stride;
 }
 
+// Long tiles share more of the rows that lie between them, but must leave something to do for every thread, and their
+// sums must stay in the second-level cache.
+static int64_t choose_tiles(const struct slrk_header *h, int64_t positions, int64_t images, int64_t threads) {
+    int64_t longest = h->kernel_h * h->kernel_w > 1 ? LONG_TILE : SLRK_TILE;
+    longest = slrk_max(SLRK_TILE, slrk_min(longest, LONG_TILE_SUMS / h->rows / SLRK_TILE * SLRK_TILE));
+    while (longest > SLRK_TILE && threads > 1 && images * slrk_ceil_div(positions, longest) < 2 * threads)
+        longest -= SLRK_TILE;
+    return slrk_ceil_div(positions, longest);
+}
+
 __attribute__((visibility("default"))) int slrk_conv2d(const void *packed, const float *x, float *y, int64_t images,
                                                        int64_t height, int64_t width, int64_t stride_h,
                                                        int64_t stride_w, int64_t padding_h, int64_t padding_w,
@@ -124,7 +139,8 @@ __attribute__((visibility("default"))) int slrk_conv2d(const void *packed, const
     c.out_width = (width + 2 * padding_w - dilation_w * (h->kernel_w - 1) - 1) / stride_w + 1;
     c.pitch = c.out_width + (h->kernel_w - 1) * dilation_w / stride_w;
     int64_t positions = (c.out_height - 1) * c.pitch + c.out_width;
-    int64_t floats = slrk_widest_tile(isa, positions) * isa->lanes;
+    int64_t tiles = choose_tiles(h, positions, images, threads);
+    int64_t floats = slrk_tile_positions(isa, positions, tiles);
 
     int64_t *offsets = malloc(block_taps * sizeof *offsets);
     c.phases = calloc(taps + 1, sizeof *c.phases);
@@ -135,7 +151,7 @@ __attribute__((visibility("default"))) int slrk_conv2d(const void *packed, const
         for (int64_t i = 0; i < c.phase_count; i++) rows += slrk_ceil_div(floats + c.phases[i].reach, c.pitch) + 2;
         struct slrk_panel panel = {
             .header = h, .isa = isa, .offsets = offsets, .channel_stride = c.phases[c.phase_count].base,
-            .images = images, .positions = positions, .relu = relu,
+            .images = images, .positions = positions, .tiles = tiles, .relu = relu,
             .note_bytes = sizeof(struct notes) + rows * (int64_t)sizeof(struct slrk_copy),
             .context = &c, .prepare = prepare, .copy_in = copy_in, .copy_out = copy_out,
         };

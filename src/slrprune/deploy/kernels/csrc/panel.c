@@ -4,14 +4,12 @@
 #include <string.h>
 
 enum {
-    ROWS_AT_ONCE = 512,        // their sums stay in the second-level cache
+    SUMS_AT_ONCE = 1 << 16,    // which stay in the second-level cache: 256 KiB
     WORK_PER_THREAD = 1 << 20, // multiply-adds that are worth waking a thread for
 };
 
-int64_t slrk_widest_tile(const struct slrk_isa *isa, int64_t positions) {
-    int64_t vectors = slrk_ceil_div(positions, isa->lanes);
-    int64_t tiles = slrk_ceil_div(vectors, SLRK_TILE / isa->lanes);
-    return slrk_ceil_div(vectors, tiles);
+int64_t slrk_tile_positions(const struct slrk_isa *isa, int64_t positions, int64_t tiles) {
+    return slrk_ceil_div(slrk_ceil_div(positions, isa->lanes), tiles) * isa->lanes;
 }
 
 static void run_segments(struct slrk_panel *p, int64_t chunk, int64_t block, int64_t blocks, const float *buffer,
@@ -76,13 +74,13 @@ static void run_part(void *context, int64_t item) {
 int slrk_run_panel(struct slrk_panel *p, int threads) {
     const struct slrk_header *h = p->header;
     p->chunks = slrk_ceil_div(slrk_groups(h), h->chunk);
-    p->tiles = slrk_ceil_div(slrk_ceil_div(p->positions, p->isa->lanes), SLRK_TILE / p->isa->lanes);
     double work = (double)h->entries * h->rows_per_group * p->positions * p->images;
     if (work / WORK_PER_THREAD < threads) threads = 1 + (int)(work / WORK_PER_THREAD);
     // Where images and tiles are fewer than threads, the rows are split too; each split copies its input again.
     int64_t parts = p->images * p->tiles;
     int64_t splits = threads > 1 ? slrk_ceil_div(2 * threads, parts) : 1;
-    splits = slrk_max(splits, slrk_ceil_div(h->rows, ROWS_AT_ONCE));
+    int64_t tile = slrk_tile_positions(p->isa, p->positions, p->tiles);
+    splits = slrk_max(splits, slrk_ceil_div(h->rows * tile, SUMS_AT_ONCE));
     p->splits = slrk_min(splits, p->chunks);
     atomic_store(&p->status, SLRK_OK);
     slrk_parallel(run_part, p, parts * p->splits, threads);

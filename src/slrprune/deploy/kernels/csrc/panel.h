@@ -16,6 +16,7 @@ struct slrk_panel {
     const int64_t *offsets; // of each tap in the copied block
     int64_t channel_stride; // floats per channel of the copied block
     int64_t images, positions; // output positions per image
+    int64_t tiles;             // into which the positions are cut
     int64_t note_bytes;
     int relu;
     void *context;
@@ -24,12 +25,13 @@ struct slrk_panel {
     void (*copy_in)(void *context, const struct slrk_part *part, int64_t channel, int64_t channels, float *buffer);
     void (*copy_out)(void *context, const struct slrk_part *part, int64_t row, int64_t rows, const float *sums);
 
-    int64_t tiles, splits, chunks; // filled in by slrk_run_panel
+    int64_t splits, chunks; // filled in by slrk_run_panel
     _Atomic int status;
 };
 
 int slrk_run_panel(struct slrk_panel *panel, int threads);
-int64_t slrk_widest_tile(const struct slrk_isa *isa, int64_t positions); // in vectors
+// Positions of the widest of `tiles` tiles, in whole vectors.
+int64_t slrk_tile_positions(const struct slrk_isa *isa, int64_t positions, int64_t tiles);
 
 // Linear with a batch; the weight has one tap per channel.
 int slrk_panel_linear(const struct slrk_header *h, const float *x, float *y, int64_t batch, int relu, int threads);

@@ -20,7 +20,7 @@
 enum {
     SLRK_MAGIC = 0x534c524b,      // "SLRK"
     SLRK_LAYOUT = 1,              // raised when the arrays change
-    SLRK_TILE = 112,              // output positions that share one copy of the input: 7 AVX-512 registers
+    SLRK_TILE = 112,              // output positions of the widest register tile: 7 AVX-512 registers
     SLRK_LANES = 16,              // outputs per group of the lookup layout
     SLRK_TABLE = 32,              // entries of a lookup table
     SLRK_TABLE_INPUTS = 31,       // of which inputs; the last entry is zero, and unused slots point there

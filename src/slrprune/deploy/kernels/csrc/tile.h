@@ -7,13 +7,19 @@
 #define RUN GLUE4(run_, R, x, T)
 #define EACH(M) GLUE2(ROWS_, R)(M, T)
 
+// Column by column: with four rows and seven columns, 28 of 32 registers are sums.
 INLINE void STEP(vec a[R][T], const float *x, const float *w) {
-#define LOAD_X(r, t) vec x##t = load(x + t * LANES);
-    GLUE2(COLS_, T)(LOAD_X, 0)
-#undef LOAD_X
-#define MULTIPLY_ADD(r, t) a[r][t] += w[r] * x##t;
-    EACH(MULTIPLY_ADD)
-#undef MULTIPLY_ADD
+#if R == 4
+    vec w0 = splat(w[0]), w1 = splat(w[1]), w2 = splat(w[2]), w3 = splat(w[3]);
+#define COLUMN(r, t) {                                                                   \
+        vec column = load(x + t * LANES);                                                \
+        a[0][t] += w0 * column, a[1][t] += w1 * column, a[2][t] += w2 * column, a[3][t] += w3 * column; \
+    }
+#else
+#define COLUMN(r, t) a[0][t] += w[0] * load(x + t * LANES);
+#endif
+    GLUE2(COLS_, T)(COLUMN, 0)
+#undef COLUMN
 }
 
 static void RUN(const struct slrk_segments *s, const float *input, const int64_t *offset, int64_t stride, float *acc) {

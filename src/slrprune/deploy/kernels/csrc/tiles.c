@@ -76,7 +76,7 @@
 #define T 7
 #define U 1
 #include "tile.h"
-#define WIDEST_4 7
+#define WIDEST_4 6
 #else
 #define WIDEST_4 2
 #endif
