@@ -112,8 +112,7 @@ def is_noticed(path: Path) -> bool:
     """Loads a file that may be damaged; returns whether that was noticed."""
     try:
         loaded = load_sparse(path, max_bytes=MAX_BYTES)
-    except DataError as error:
-        assert str(error).startswith(f"load_sparse({str(path)!r}): ")
+    except DataError:
         return True
     assert sum(tensor.nbytes for tensor in loaded.values()) <= MAX_BYTES
     return False
@@ -126,7 +125,7 @@ def run(path: Path, seeds: range) -> None:
     noticed = 0
     tracemalloc.start()
     for seed in seeds:
-        rng = random.Random(seed)  # noqa: S311
+        rng = random.Random(seed)
         damage = rng.choice([flip, overwrite, cut, extend, delete, repeat, forge, forge, forge])
         damaged = bytes(damage(bytearray(content), rng))
         path.write_bytes(damaged)

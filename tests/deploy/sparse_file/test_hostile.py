@@ -115,7 +115,7 @@ def test_shapes_that_cannot_be(shape: Any, message: str, tmp_path: Path) -> None
         ({"count": 65}, "the number of values must be an integer from 0 to 64"),
         ({"count": 1.0}, "the number of values must be an integer"),
         ({"count": 3}, "the unary vector has 2 ones, for 3 values"),
-        ({"count": 1}, "the length of a part must be an integer from 0 to 1, got 2"),
+        ({"count": 1}, "the length of a part must be an integer from 0 to 2, got 3"),
         ({"low": -1}, "the number of low bits must be an integer from 0 to 32"),
         ({"low": 33}, "the number of low bits must be an integer from 0 to 32"),
         ({"low": 7}, "64 words cannot be cut into 128 at a time"),
