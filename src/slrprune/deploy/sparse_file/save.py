@@ -22,6 +22,9 @@ def save_sparse(model_or_state: nn.Module | State, path: str | os.PathLike[str])
     that is read fastest wins. Tensors that share their memory are stored once. Equal tensors give equal files. The
     layout is in docs/file_format.md.
 
+    A zero with a minus sign is kept too, and takes a bit per weight: `weight * mask`, and so `torch.nn.utils.prune`,
+    leaves one wherever a negative weight was cut. Add 0.0 to the weights to be rid of them.
+
     Args:
         model_or_state: a module, or a mapping from names to tensors of any device, memory format and shape. Dtypes:
             bool, all integers, float8, float16, bfloat16, float32, float64 and complex64.
