@@ -21,12 +21,11 @@ LIBRARY = FOLDER / "_slrk.so"
 _PER_INSTRUCTION_SET = ("tiles.c", "lookup.c", "helpers.c")
 _ONCE = ("api.c", "check.c", "conv.c", "linear.c", "panel.c", "pool.c")
 _FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra")
-_BASELINE = {"baseline": ()}
-_X86_SETS = {
-    "baseline": (),
-    "avx2": ("-mavx2", "-mfma"),
-    "avx512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"),
-}
+_X86 = platform.machine().lower() in ("x86_64", "amd64")
+_SETS: dict[str, tuple[str, ...]] = {"baseline": ()}  # on ARM that is NEON
+if _X86:
+    _SETS["avx2"] = ("-mavx2", "-mfma")
+    _SETS["avx512"] = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512")
 _TIMEOUT = 300  # seconds for one compiler call; each takes about one
 
 
@@ -35,24 +34,31 @@ class BuildError(Exception):
 
 
 def digest() -> str:
-    """SHA-256 of the C sources; a library carries that of the sources it was built from."""
+    """SHA-256 of the C sources and the flags; a library carries that of what it was built from."""
     sources = sorted((FOLDER / "csrc").glob("*.[ch]"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    flags = repr((_FLAGS, _SETS)).encode()
+    return hashlib.sha256(b"".join([flags, *(path.read_bytes() for path in sources)])).hexdigest()
+
+
+def is_current(library: Path = LIBRARY) -> bool:
+    """Whether the library exists and was built from the present sources; it is not loaded for that."""
+    return library.exists() and digest().encode() in library.read_bytes()
 
 
 def compiler() -> list[str]:
-    """The C compiler's command: the environment variable CC, or the first of cc, gcc and clang.
+    """The C compiler's command: the environment variable CC, or without it the first of cc, gcc and clang.
 
     Raises:
         BuildError: on Windows, and where there is no compiler.
     """
     if sys.platform == "win32":
         raise BuildError("the kernels use vector extensions of GCC and Clang, and are not built on Windows")
-    for candidate in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+    chosen = os.environ.get("CC", "")
+    for candidate in (chosen,) if chosen else ("cc", "gcc", "clang"):
         command = shlex.split(candidate)
         if command and shutil.which(command[0]):
             return command
-    raise BuildError("no C compiler was found (CC, cc, gcc, clang)")
+    raise BuildError(f"the C compiler that CC names was not found: {chosen}" if chosen else "no C compiler was found")
 
 
 def build(output: Path = LIBRARY, extra_flags: tuple[str, ...] = ()) -> Path:
@@ -68,16 +74,14 @@ def build(output: Path = LIBRARY, extra_flags: tuple[str, ...] = ()) -> Path:
     Raises:
         BuildError: no compiler, or it failed; the message ends with what it printed.
     """
-    command = [*compiler(), *_FLAGS, *extra_flags]
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    sets = _X86_SETS if x86 else _BASELINE
+    command = [*compiler(), *shlex.split(os.environ.get("CFLAGS", "")), *_FLAGS, *extra_flags]
     with tempfile.TemporaryDirectory() as folder:
         jobs = [
             (FOLDER / "csrc" / name, Path(folder) / f"{name}.{isa}.o", (*flags, f"-DSLRK_ISA={isa}"))
-            for isa, flags in sets.items()
+            for isa, flags in _SETS.items()
             for name in _PER_INSTRUCTION_SET
         ]
-        once = (f'-DSLRK_SOURCES="{digest()}"', *(("-DSLRK_X86",) if x86 else ()))
+        once = (f'-DSLRK_SOURCES="{digest()}"', *(("-DSLRK_X86",) if _X86 else ()))
         jobs += [(FOLDER / "csrc" / name, Path(folder) / f"{name}.o", once) for name in _ONCE]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda job: _run([*command, *job[2], "-c", str(job[0]), "-o", str(job[1])]), jobs))

@@ -1,20 +1,22 @@
 """The compiled library: whether it is there, why not, and its functions with their types.
 
-The library is looked for once, at the first question. `SLRPRUNE_KERNELS=off` turns it off; the name of an instruction
-set (avx512, avx2, baseline) chooses that set instead of the fastest one.
+The library is looked for once, at the first question; where there is none, the log says so once. `SLRPRUNE_KERNELS=off`
+turns it off; the name of an instruction set (avx512, avx2, baseline) chooses that set instead of the fastest one.
 """
 
 import ctypes
+import logging
 import os
 import sys
 import threading
 from dataclasses import dataclass
 from itertools import count, takewhile
 
-from slrprune.deploy.kernels import build
 from slrprune.errors import ArgumentError, UsageError
 
+_log = logging.getLogger(__name__)
 _VARIABLE = "SLRPRUNE_KERNELS"
+_WAY_OUT = "With a C compiler, `python -m slrprune.deploy.kernels.build` compiles them"
 _POINTER, _INT, _LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "slrk_check": (_INT, [_POINTER, _LONG]),
@@ -26,7 +28,6 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "slrk_use_isa": (_INT, [ctypes.c_char_p]),
     "slrk_fma_probe": (_INT, [_LONG, _POINTER]),
     "slrk_read_probe": (None, [_POINTER, _LONG, _POINTER]),
-    "slrk_sources": (ctypes.c_char_p, []),
 }
 
 
@@ -58,8 +59,8 @@ def library() -> ctypes.CDLL:
     """
     found = _found or _look()
     if found.library is None:
-        way_out = "Install a C compiler and run: python -m slrprune.deploy.kernels.build"
-        raise UsageError("slrprune.deploy.kernels", f"the sparse kernels are not available: {found.reason}", way_out)
+        problem = f"the sparse kernels are not available: {found.reason}"
+        raise UsageError("slrprune.deploy.kernels", problem, f"{_WAY_OUT}.")
     return found.library
 
 
@@ -93,17 +94,27 @@ def _look() -> _Found:
     with _lock:
         if _found is None:
             _found = _load()
+            if _found.library is None and os.environ.get(_VARIABLE) != "off":
+                _log.warning(
+                    "Pruned layers run on dense torch: the sparse kernels are not available: %s. %s.",
+                    _found.reason,
+                    _WAY_OUT,
+                )
         return _found
 
 
 def _load() -> _Found:
+    from slrprune.deploy.kernels import build  # not above: `python -m` warns of a module that is already imported
+
     wanted = os.environ.get(_VARIABLE, "")
     if wanted == "off":
         return _Found(None, f"{_VARIABLE}=off turns them off")
     if not build.LIBRARY.exists():
         if sys.platform == "win32":
             return _Found(None, "they are not built on Windows")
-        return _Found(None, "they were not built when slrprune was installed, for want of a C compiler")
+        return _Found(None, "they were not compiled when slrprune was installed")
+    if not build.is_current():
+        return _Found(None, "their sources have changed since they were compiled")
     try:
         library = ctypes.CDLL(str(build.LIBRARY))
         for name, (result, arguments) in _SIGNATURES.items():
@@ -111,8 +122,6 @@ def _load() -> _Found:
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
         return _Found(None, f"the library cannot be loaded ({error})")
-    if library.slrk_sources().decode() != build.digest():
-        return _Found(None, "the library was built from other sources than those installed")
     if wanted and not library.slrk_use_isa(wanted.encode()):
         return _Found(None, f"{_VARIABLE}={wanted} asks for an instruction set that this machine does not have")
     return _Found(library, "")
