@@ -38,6 +38,7 @@ from slrprune.methods import OnFailure
 
 METHODS: list[Method] = [
     SLR(),
+    SLR(ramp=RelaxedPath(slack=0.25), conditional=True),
     SLR(interval=2, decay=0.1, ramp=RelaxedPath()),
     ClassicSLR(interval=2),
     ClassicSLR(interval=2, on_failure=OnFailure.ROLLBACK, summed_norms=True),

@@ -172,6 +172,65 @@ def test_relaxed_path_follows_its_formula() -> None:
         assert is_dense is (step < STEPS // 2)
 
 
+@pytest.mark.parametrize("slack", [0.1, 0.25, 0.5])
+def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
+    """The clock stands still where condition 1 fails, and lags behind the run by `slack` at most."""
+    steps, end = 40, 0.5
+    ramp = RelaxedPath(end=end, power=1.0, slack=slack)
+    weight = nn.Parameter(torch.tensor([4.0, 3.0, 2.0, 1.0], dtype=torch.float64))
+    model = nn.Module()
+    model.weight = weight
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=SLR(ramp=ramp))
+    losses = [1.0 + 0.3 * math.sin(step / 3) for step in range(steps)]
+
+    fast = slow = losses[0]
+    clock, waited = 0.0, 0
+    for step, loss in enumerate(losses, start=1):
+        pruner.step(loss)  # no optimizer step: the weights move by relaxation alone
+        fast, slow = fast + 0.05 * (loss - fast), slow + 0.005 * (loss - slow)
+        clock = max(clock + (fast < slow) / steps, step / steps - slack)
+        waited += fast >= slow
+        beta = max(0.0, 1 - clock / end)
+        assert pruner.records()[-1].first_condition == float(fast < slow)
+        kept, faded = weight.detach()[:2], weight.detach()[2:]
+        assert torch.equal(kept, torch.tensor([4.0, 3.0], dtype=torch.float64))
+        assert torch.allclose(faded, beta * torch.tensor([2.0, 1.0], dtype=torch.float64), rtol=1e-9, atol=1e-12), step
+        if step >= (end + slack) * steps:
+            assert not faded.any()
+    assert 5 < waited < 35  # both cases were met
+
+
+def test_conditional_multipliers_stay_where_the_condition_fails() -> None:
+    steps = 40
+    weight = nn.Parameter(torch.tensor([4.0, 3.0, 0.0, 0.0], dtype=torch.float64))
+    model = nn.Module()
+    model.weight = weight
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    method = SLR(sigma=0.5, ramp=NoRamp(), conditional=True)
+    pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=method)
+    moved = 0
+    expected = torch.zeros(2, dtype=torch.float64)
+    for step in range(steps):
+        weight.grad = torch.tensor([0.0, 0.0, 0.01, -0.02], dtype=torch.float64)
+        optimizer.step()
+        pruner.step(1.0 + 0.3 * math.sin(step / 3))
+        if step == 0:  # everything was on the support still
+            expected -= weight.grad[2:]
+        elif pruner.records()[-1].first_condition:
+            expected -= 0.5 * weight.grad[2:]
+            moved += 1
+        memory = pruner.state_dict()["tensors"]["memory"]["weight"]
+        assert torch.allclose(memory[2:], expected, rtol=1e-12, atol=1e-15), step
+    assert 5 < moved < 35
+
+
+@pytest.mark.parametrize("slack", [-0.1, 0.6, math.nan])
+def test_slack_beyond_the_run_is_refused(slack: float) -> None:
+    with pytest.raises(ArgumentError, match=rf"RelaxedPath\(slack={slack}\): slack must be in \[0, 0.5\]"):
+        RelaxedPath(end=0.5, slack=slack)
+
+
 def test_model_is_sparse_after_every_step_and_the_cut_changes_nothing() -> None:
     model = Two()
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)

@@ -6,6 +6,8 @@ Times are fractions of the run, so that one setting serves short and long runs.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from slrprune.errors import ArgumentError
 
 
@@ -85,10 +87,14 @@ class RelaxedPath(Ramp):
     `end` as (1 - (t - begin) / (end - begin))^power: a continuation from the dense net to the feasible point
     (docs/theory.md, eq. 20). Before `end` the model is not sparse yet.
 
+    With `slack`, the path has a clock of its own in place of t. It stands still at updates where surrogate condition 1
+    fails, that is, where the loss is not coming down, and is never more than `slack` behind the run (eq. 23).
+
     Args:
         begin: time at which the fading starts, in [0, 1).
         end: time at which the model is sparse, in (begin, 1].
         power: at least 1; 2 as measured.
+        slack: longest that the condition may hold the path back, in [0, 1 - end]; at 0 it has no say.
 
     Reference:
         The relaxed projection is that of ISS-P (iterative soft shrinkage), used there at a constant share.
@@ -97,6 +103,7 @@ class RelaxedPath(Ramp):
     begin: float = 0.0
     end: float = 0.5
     power: float = 2.0
+    slack: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.begin < 1:
@@ -105,6 +112,8 @@ class RelaxedPath(Ramp):
             raise ArgumentError("RelaxedPath", "end", self.end, f"must be in ({self.begin}, 1]")
         if not self.power >= 1:
             raise ArgumentError("RelaxedPath", "power", self.power, "must be at least 1")
+        if not 0 <= self.slack <= 1 - self.end:
+            raise ArgumentError("RelaxedPath", "slack", self.slack, f"must be in [0, {1 - self.end:g}]")
 
     def progress(self, time: float) -> float:
         """Always 1: the target holds from the first update on."""
@@ -115,6 +124,11 @@ class RelaxedPath(Ramp):
         if time >= self.end:
             return 0.0
         return float((1 - max(0.0, time - self.begin) / (self.end - self.begin)) ** self.power)
+
+    def relaxation_at(self, clock: Tensor) -> Tensor:
+        """beta where the path has a clock of its own: 0-dim and on the clock's device, like the clock."""
+        gone = (clock - self.begin).clamp(min=0) / (self.end - self.begin)
+        return (1 - gone).clamp(min=0) ** self.power
 
 
 class Penalty(ABC):

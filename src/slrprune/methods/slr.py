@@ -20,8 +20,7 @@ from slrprune.methods.base import (
 )
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
-
-_FAST, _SLOW = 0.05, 0.005  # weights of the newest mini-batch in the two loss averages: about 20 and 200 steps
+from slrprune.methods.surrogate import holds, next_relaxation, observe_loss, present_relaxation, start_scalars
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +46,15 @@ class SLR(Method):
     The optimizer's weight decay acts on Z alone. `decay` shrinks the memory R instead; it puts back the term that the
     feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
 
-    The records' first condition compares averages of the mini-batch loss over about 20 and 200 steps: satisfied where
-    the short one is below the long one, that is, where the subproblem is being improved. It is a record only; it does
-    not steer the method. There is no second condition: Z minimizes its subproblem exactly.
+    Surrogate condition 1 compares averages of the mini-batch loss over about 20 and 200 steps: it holds where the short
+    one is below the long one, that is, where the subproblem is being improved. It is recorded, and it steers where it
+    is asked to: it holds back a `RelaxedPath` with slack, and the multipliers with `conditional`. All of that happens
+    on the device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it.
         decay: fraction of R forgotten at each update, in [0, 1).
+        conditional: whether an update at which condition 1 fails leaves the multipliers alone, as published.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
 
@@ -64,6 +65,7 @@ class SLR(Method):
 
     sigma: RelativeStepsize | float = 0.3
     decay: float = 0.0
+    conditional: bool = False
     interval: int = 1
     ramp: Ramp = field(default_factory=CubicRamp)
 
@@ -79,31 +81,31 @@ class SLR(Method):
     def start(self, problem: Problem) -> MethodState:
         """Everything on the support, nothing in the memory."""
         memory = [weight.detach().to(_memory_dtype(weight), copy=True) for weight in problem.weights]
-        nan = torch.full((), float("nan"), dtype=torch.float64, device=problem.device)
         return MethodState(
             tensors={"mask": all_true(problem.weights), "memory": memory},
-            scalars={"fast": nan, "slow": nan.clone()},
-            numbers={"stepsize": as_stepsize(self.sigma).first, "relaxation": 0.0},
+            scalars=start_scalars(problem.device),
+            numbers={"stepsize": as_stepsize(self.sigma).first, "time": 0.0, "relaxation": 0.0},
         )
 
     def hold(self, problem: Problem, state: MethodState, moment: Moment) -> None:
         """Collects what the step left off the support and goes back to the feasible point."""
-        self._average(state, moment)
+        observe_loss(state, moment)
         points = self._points(problem, state, moment, self._next_sigma(state, moment))
+        relaxation = present_relaxation(self.ramp, state)
         for position, (weight, mask) in enumerate(zip(problem.weights, state.tensors["mask"], strict=True)):
             # On the support the memory keeps the values of the last update: the last good state.
             memory = torch.where(mask, state.tensors["memory"][position], points[position])
             state.tensors["memory"][position] = memory
-            weight.copy_(_network_point(points[position], mask, state.numbers["relaxation"]))
+            weight.copy_(_network_point(points[position], mask, relaxation))
 
     def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
         """One multiplier step and one exact projection."""
-        self._average(state, moment)
+        observe_loss(state, moment)
         sigma = self._next_sigma(state, moment)
         state.iteration += 1
         state.numbers["stepsize"] = sigma
-        progress, relaxation = self.ramp.progress(moment.time), self.ramp.relaxation(moment.time)
         points = self._points(problem, state, moment, sigma, self.decay)
+        progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
         masks = problem.masks(points, progress)
         primal, dual = [], []
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
@@ -111,15 +113,15 @@ class SLR(Method):
             feasible = torch.where(mask, point, 0.0)
             primal.append(torch.linalg.vector_norm(weight - feasible))
             dual.append(torch.linalg.vector_norm(feasible - before))
-            weight.copy_(feasible if relaxation == 0 else _network_point(point, mask, relaxation))
+            weight.copy_(_network_point(point, mask, relaxation))
         counts = mask_counts(state.tensors["mask"], masks, problem.device)
         state.tensors = {"mask": masks, "memory": points}
-        state.progress, state.numbers["relaxation"] = progress, relaxation
+        state.progress = progress
         return Observation(
             host={"stepsize": sigma},
             device={
                 "loss": state.scalars["fast"],
-                "first_condition": (state.scalars["fast"] < state.scalars["slow"]).double(),
+                "first_condition": holds(state).double(),
                 "primal_residual": stacked_norm(primal, problem.device),
                 "dual_residual": stacked_norm(dual, problem.device),
                 **counts,
@@ -149,12 +151,11 @@ class SLR(Method):
         self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
     ) -> list[Tensor]:
         """V = W' on the support, (1 - decay) (R + sigma (W' - what the network computed with)) off it."""
-        relaxation = state.numbers["relaxation"]
+        relaxation = present_relaxation(self.ramp, state)
+        share = torch.where(holds(state), sigma, 0.0) if self.conditional else sigma
         points = []
         for weight, mask, memory in zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True):
-            moved = torch.add(memory, weight, alpha=sigma)
-            if relaxation:
-                moved.sub_(memory, alpha=sigma * relaxation)
+            moved = _moved(memory, weight, share, relaxation)
             if decay:
                 moved.mul_(1 - decay)
             point = torch.where(mask, weight, moved)
@@ -162,16 +163,23 @@ class SLR(Method):
             points.append(point if moment.is_usable is None else torch.where(moment.is_usable, point, memory))
         return points
 
-    def _average(self, state: MethodState, moment: Moment) -> None:
-        for name, share in (("fast", _FAST), ("slow", _SLOW)):
-            old = state.scalars[name]
-            moved = torch.where(old.isnan(), moment.loss, old.lerp(moment.loss, share))
-            state.scalars[name] = moved if moment.is_usable is None else torch.where(moment.is_usable, moved, old)
+
+def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: float | Tensor) -> Tensor:
+    """R + sigma (W' - beta R), a new tensor."""
+    if isinstance(sigma, Tensor):
+        moved = memory + weight.to(memory.dtype) * sigma.to(memory.device)
+    else:
+        moved = torch.add(memory, weight, alpha=sigma)
+    if isinstance(sigma, Tensor) or isinstance(relaxation, Tensor):
+        moved.sub_(memory * (sigma * relaxation))
+    elif relaxation:
+        moved.sub_(memory, alpha=sigma * relaxation)
+    return moved
 
 
-def _network_point(point: Tensor, mask: Tensor, relaxation: float) -> Tensor:
+def _network_point(point: Tensor, mask: Tensor, relaxation: float | Tensor) -> Tensor:
     """M V + beta (1 - M) V, what the network computes with; beta = 0 is the feasible point itself."""
-    if relaxation == 0:
+    if isinstance(relaxation, float) and relaxation == 0:
         return torch.where(mask, point, 0.0)
     return torch.where(mask, point, point * relaxation)
 

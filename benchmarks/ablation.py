@@ -1,0 +1,65 @@
+"""SLR's defaults one by one: every setting gets the same steps from the same dense net, judged on validation data.
+
+    python benchmarks/ablation.py --data .cache/cifar10 --out runs/ablation --seeds 3 --part path
+
+Records are those of `slrprune compare`: killed and called again, it goes on where it stopped. `slrprune table` turns
+them into the tables of docs/ablation.md.
+"""
+
+import argparse
+from pathlib import Path
+
+from small_cifar import SmallCifar
+
+from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, RelaxedPath
+from slrprune.compare import MethodArm, Plan, Target, compare, find
+
+PATH = RelaxedPath()
+VARIANTS = {
+    "cubic": ("sparsity ramp, sigma 0.3", SLR(ramp=CubicRamp())),
+    "cubic_late": ("sparsity ramp over 70% of the run", SLR(ramp=CubicRamp(end=0.7))),
+    "cubic_conditional": ("the multipliers wait for condition 1", SLR(ramp=CubicRamp(), conditional=True)),
+    "path": ("relaxed path, sigma 0.3", SLR(ramp=PATH)),
+    "path_steered": (
+        "condition 1 holds the path back, by a quarter of the run at most",
+        SLR(ramp=RelaxedPath(slack=0.25)),
+    ),
+    "path_conditional": ("the multipliers wait for condition 1", SLR(ramp=PATH, conditional=True)),
+    "path_short": ("path over 30% of the run", SLR(ramp=RelaxedPath(end=0.3))),
+    "path_long": ("path over 70% of the run", SLR(ramp=RelaxedPath(end=0.7))),
+    "path_linear": ("beta falls linearly", SLR(ramp=RelaxedPath(power=1.0))),
+    "path_cubic": ("beta falls as a cube", SLR(ramp=RelaxedPath(power=3.0))),
+    "path_sigma_01": ("sigma 0.1", SLR(ramp=PATH, sigma=0.1)),
+    "path_sigma_1": ("sigma 1", SLR(ramp=PATH, sigma=1.0)),
+    "path_sigma_cosine": ("sigma from 1 to 0.1 by a cosine", SLR(ramp=PATH, sigma=CosineStepsize(1.0, 0.1))),
+    "path_sigma_alpha": ("sigma by alpha_k from 1", SLR(ramp=PATH, sigma=DecayingStepsize())),
+    "path_interval_5": ("mask every 5 steps", SLR(ramp=PATH, interval=5)),
+    "path_interval_20": ("mask every 20 steps", SLR(ramp=PATH, interval=20)),
+    "path_decay": ("0.1% of the memory forgotten at each update", SLR(ramp=PATH, decay=0.001)),
+}
+PARTS = {
+    "start": ("gradual_magnitude", "dpf", "cubic", "path", "path_steered", "cubic_conditional", "path_conditional"),
+    "shape": ("path_short", "path_long", "path_linear", "path_cubic", "cubic_late"),
+    "sigma": ("path_sigma_01", "path_sigma_1", "path_sigma_cosine", "path_sigma_alpha"),
+    "rest": ("path_interval_5", "path_interval_20", "path_decay", "admm_ramp"),
+}
+
+
+def main() -> None:
+    """Runs one part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--sparsity", type=float, nargs="+", default=[0.95])
+    args = parser.parse_args()
+    targets = tuple(Target.at(value) for value in args.sparsity)
+    arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in PARTS[args.part])
+    plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
+    compare(SmallCifar(args.data), plan, args.out)
+
+
+if __name__ == "__main__":
+    main()
