@@ -17,7 +17,7 @@ def factors_of_the_leak(stepsizes):
         scaled = scaled + step / RHO * (weight - z)
         residual = weight - z + scaled
         (gradient,) = torch.autograd.grad(RHO / 2 * residual.square().sum(), weight, retain_graph=True)
-        factors.append(float(gradient / (RHO * residual)))
+        factors.append((gradient / (RHO * residual.detach())).item())
     return factors
 
 
