@@ -1,0 +1,25 @@
+"""The ways to compute a layer that `accelerate` measures, one class each."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from slrprune.deploy.accelerate.candidates.base import Candidate
+from slrprune.deploy.accelerate.candidates.block_sparse_rows import BlockSparseRows
+from slrprune.deploy.accelerate.candidates.dense import Dense, DenseBfloat16, DenseConverted
+from slrprune.deploy.accelerate.candidates.semi_structured import SemiStructured
+from slrprune.deploy.accelerate.candidates.sparse_kernel import BlockKernel, SparseKernel
+
+DENSE = Dense()
+BFLOAT16 = DenseBfloat16()
+EXACT: tuple[Candidate, ...] = (
+    DenseConverted(),
+    SparseKernel(),
+    BlockKernel(),
+    BlockSparseRows(16),
+    BlockSparseRows(32),
+    SemiStructured(),
+)
+"""What is measured beside `DENSE`; all compute in the layer's own precision."""
+BY_NAME: Mapping[str, Candidate] = MappingProxyType({each.name: each for each in (DENSE, *EXACT, BFLOAT16)})
+
+__all__ = ["BFLOAT16", "BY_NAME", "DENSE", "EXACT", "Candidate"]

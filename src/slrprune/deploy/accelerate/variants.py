@@ -1,0 +1,124 @@
+"""Whole models: dense ones, and those with the layers chosen; which of them is the fastest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from torch import nn
+
+from slrprune.deploy.accelerate.choose import Choice
+from slrprune.deploy.accelerate.copying import shallow_copy
+from slrprune.deploy.accelerate.layer import Layout
+from slrprune.deploy.accelerate.module import Accelerated
+from slrprune.deploy.accelerate.timing import Timer, medians
+from slrprune.deploy.shrink.example import described, run
+
+_MARGIN = 0.02
+"""The model with replaced layers must take at least 2% less time than the fastest dense one, or layers are reverted."""
+_REVERTED = "alone it was faster, but not in the whole model"
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One way to compute the whole model.
+
+    Args:
+        name: in the report.
+        base: the model whose layers are replaced.
+        fused: whether BatchNorm is folded in the base.
+        layout: memory format of its images.
+        choices: its layers, with their replacements.
+        is_original: whether it is the model as it was, with nothing replaced.
+    """
+
+    name: str
+    base: nn.Module
+    fused: bool
+    layout: Layout
+    choices: tuple[Choice, ...]
+    is_original: bool = False
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all its layers are."""
+        return all(choice.is_dense for choice in self.choices)
+
+    def build(self) -> nn.Module:
+        """The model; it shares its tensors with the base."""
+        if self.is_original:
+            return self.base
+        model = shallow_copy(self.base)
+        for choice in self.choices:
+            model.set_submodule(choice.row.name, choice.module)
+        return model
+
+    def dense(self, name: str) -> "Variant":
+        """The same with all layers dense."""
+        return replace(self, name=name, choices=tuple(choice.reverted(_REVERTED) for choice in self.choices))
+
+    def with_reverted(self, names: Mapping[str, str]) -> "Variant":
+        """The same with the layers of these names dense again, for these reasons."""
+        kept = (each.reverted(names[each.row.name]) if each.row.name in names else each for each in self.choices)
+        return replace(self, choices=tuple(kept))
+
+    def less_eager(self) -> "Variant":
+        """The same without that half of the replaced layers which gains least."""
+        replaced = sorted((choice for choice in self.choices if not choice.is_dense), key=lambda choice: choice.gain)
+        half = replaced[: (len(replaced) + 1) // 2]
+        return self.with_reverted({choice.row.name: _REVERTED for choice in half})
+
+    def runnable(self, inputs: object) -> "Variant":
+        """The same without those layers whose replacement the model does not run with: it looks into them."""
+        if not _problem(self, inputs):
+            return self
+        problems = {}
+        for choice in self.choices:
+            if not choice.is_dense:
+                others = {other.row.name: "" for other in self.choices if other is not choice and not other.is_dense}
+                if problem := _problem(self.with_reverted(others), inputs):
+                    problems[choice.row.name] = f"the model does not run with a replacement ({problem})"
+        return self.with_reverted(problems)
+
+
+def fastest(
+    dense: Sequence[Variant], tuned: Sequence[Variant], inputs: object, timer: Timer
+) -> tuple[Variant, dict[str, float]]:
+    """The fastest variant: one of the tuned where it clearly beats all dense ones, if need be with layers reverted.
+
+    Args:
+        dense: variants without replaced layers, at least one.
+        tuned: variants with some.
+        inputs: the example.
+        timer: measures.
+
+    Returns:
+        The variant, and the microseconds of each that was measured; a variant with reverted layers replaces the one it
+        came from.
+    """
+    times = _measure([*dense, *tuned], inputs, timer)
+    best = min(dense, key=lambda variant: times[variant.name])
+    if not tuned:
+        return best, times
+    candidate = min(tuned, key=lambda variant: times[variant.name])
+    while not candidate.is_dense:
+        if times[candidate.name] <= (1 - _MARGIN) * times[best.name]:
+            return candidate, times
+        candidate = candidate.less_eager()
+        if not candidate.is_dense:
+            times |= _measure([best, candidate], inputs, timer)
+    return best, times
+
+
+def _measure(variants: Sequence[Variant], inputs: object, timer: Timer) -> dict[str, float]:
+    # The original is measured as it is called, without the shell that is returned around it.
+    models = {each.name: each.build() if each.is_original else Accelerated(each.build(), inputs) for each in variants}
+    functions = {name: partial(run, model, inputs) for name, model in models.items()}
+    return {name: 1e6 * seconds for name, seconds in medians(timer("total", functions)).items()}
+
+
+def _problem(variant: Variant, inputs: object) -> str:
+    try:
+        run(variant.build(), inputs)
+    except Exception as error:  # a stranger's forward pass
+        return described(error)
+    return ""
