@@ -3,11 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from torch import nn
 
+from slrprune.errors import ArgumentError
 from slrprune.tasks.base import Task
 from slrprune.tasks.recipe import Recipe
+from slrprune.train.distillation import Teacher
 from slrprune.train.guard import LossGuard
 from slrprune.train.seeding import seeded
 from slrprune.train.trainer import DenseTrainer, Trainer, TrainerFactory
@@ -56,12 +59,14 @@ def train(
     *,
     seed: int = 0,
     trainer: TrainerFactory = DenseTrainer,
+    teacher: Teacher | None = None,
+    steps: int | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Training:
     """Trains `model` in place for `recipe.epochs` epochs; finalizing is left to the caller.
 
-    The result is a function of model, task, recipe, seed and trainer, bit for bit on a CPU with a fixed number of
-    threads. Torch's global RNG, which dropout reads, is seeded for the run and put back afterwards.
+    The result is a function of model, task, recipe, seed, trainer, teacher and steps, bit for bit on a CPU with a fixed
+    number of threads. Torch's global RNG, which dropout reads, is seeded for the run and put back afterwards.
 
     Args:
         model: on the task's device.
@@ -73,30 +78,43 @@ def train(
                 lambda model, optimizer, steps: PruningTrainer(
                     optimizer, Pruner(model, optimizer, Global(0.9), total_steps=steps)
                 )
-        on_epoch: called at the end of every epoch.
+        teacher: what to learn from beside the labels; a step with a teacher costs 4/3 of a plain one.
+        steps: training steps in all, in [1, those of `recipe.epochs`], which is the default. The schedules have this
+            length, and the last epoch may end early.
+        on_epoch: called at the end of every epoch, also of one that ended early.
 
     Raises:
+        ArgumentError: steps out of range.
         NonFiniteError: a loss or a weight became NaN or infinite; see `LossGuard` for what the weights then are.
     """
+    total_steps = _checked(steps, recipe.epochs * task.steps_per_epoch)
     optimizer = recipe.optimizer(model)
-    total_steps = recipe.epochs * task.steps_per_epoch
     stepper = trainer(model, optimizer, total_steps)
     scheduler = recipe.scheduler(optimizer, total_steps)
     guard = LossGuard(task.device)
     losses: list[float] = []
-    steps, seconds = 0, 0.0
+    made, seconds = 0, 0.0
     with seeded(seed, task.device):
-        for epoch in range(recipe.epochs):
+        for epoch in range(-(-total_steps // task.steps_per_epoch)):
             start = time.perf_counter()
             model.train()
-            for batch in task.batches("train", epoch, seed):
-                loss = task.loss(model, batch)
+            for batch in islice(task.batches("train", epoch, seed), total_steps - made):
+                loss = task.loss(model, batch) if teacher is None else teacher.loss(task, model, batch)
                 guard.watch(loss)
                 stepper.step(loss)
                 scheduler.step()
-                steps += 1
+                made += 1
             losses.append(guard.mean())
             seconds += time.perf_counter() - start
             if on_epoch is not None:
-                on_epoch(Epoch(epoch + 1, steps, losses[-1], seconds, stepper))
-    return Training(stepper, steps, tuple(losses), seconds)
+                on_epoch(Epoch(epoch + 1, made, losses[-1], seconds, stepper))
+    return Training(stepper, made, tuple(losses), seconds)
+
+
+def _checked(steps: int | None, most: int) -> int:
+    """`steps`, by default `most`; raises `ArgumentError` where they are out of range."""
+    if steps is None:
+        return most
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
+        raise ArgumentError("train", "steps", steps, f"must be in [1, {most}], the steps of the recipe's epochs")
+    return steps
