@@ -38,7 +38,8 @@ VARIANTS = {
     "path_decay": ("0.1% of the memory forgotten at each update", SLR(ramp=PATH, decay=0.001)),
 }
 PARTS = {
-    "start": ("gradual_magnitude", "dpf", "cubic", "path", "path_steered", "cubic_conditional", "path_conditional"),
+    "start": ("gradual_magnitude", "dpf", "cubic", "path", "path_steered"),
+    "condition": ("cubic_conditional", "path_conditional"),
     "shape": ("path_short", "path_long", "path_linear", "path_cubic", "cubic_late"),
     "sigma": ("path_sigma_01", "path_sigma_1", "path_sigma_cosine", "path_sigma_alpha"),
     "rest": ("path_interval_5", "path_interval_20", "path_decay", "admm_ramp"),
