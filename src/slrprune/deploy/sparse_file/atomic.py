@@ -8,10 +8,15 @@ from pathlib import Path
 from slrprune.deploy.sparse_file.errors import FileWriteError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, where: str = "save_sparse") -> None:
     """Writes `content` to `path`: to a new file beside it, flushed to the disk, then renamed.
 
     A file that was there keeps its permissions; behind a symbolic link the file that it names is replaced.
+
+    Args:
+        path: the file.
+        content: all of it.
+        where: function that the user called, for the message.
 
     Raises:
         FileWriteError: a missing or read-only folder, a full disk, ...; what was at `path` is untouched.
@@ -20,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         _write(Path(os.path.realpath(path)), content)
     except OSError as error:
         way_out = "What was there before is untouched; choose a folder that exists, can be written and has room."
-        failure = FileWriteError(f"save_sparse({str(path)!r})", f"cannot write: {error.strerror or error}", way_out)
+        failure = FileWriteError(f"{where}({str(path)!r})", f"cannot write: {error.strerror or error}", way_out)
         failure.errno = error.errno
         raise failure from error
 

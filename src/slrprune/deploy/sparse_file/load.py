@@ -1,6 +1,7 @@
 """`load_sparse`: the file back into tensors, or into a model."""
 
 import os
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from slrprune.deploy.sparse_file.container import opened
 from slrprune.deploy.sparse_file.decode import Dense, Sparse, check
 from slrprune.deploy.sparse_file.errors import InvalidError
 from slrprune.deploy.sparse_file.index import Row
+from slrprune.deploy.sparse_file.parallel import map_threads
 from slrprune.deploy.sparse_file.targets import find_targets
 from slrprune.deploy.sparse_file.words import is_plain_memory, plain_words
 from slrprune.errors import ArgumentError, DataError
@@ -67,9 +69,7 @@ def _load(path: Path, model: nn.Module | None, max_bytes: int | None, where: str
         checked = _check_all(rows, container.read())
     if model is None:
         targets = _allocate(rows)
-    with torch.no_grad():
-        for item in checked:
-            _write(item, [targets[name] for name in item.row.names])
+    _write_all(checked, targets)
     # Writing through numpy escapes autograd: tell it, so that a backward pass through old values is an error.
     torch.autograd.graph.increment_version([tensor for tensor in targets.values() if not tensor.is_inference()])
     return targets
@@ -90,22 +90,34 @@ def _allocate(rows: list[Row]) -> dict[str, Tensor]:
 
 
 def _check_all(rows: list[Row], data: memoryview) -> list[Dense | Sparse]:
-    checked, start = [], 0
-    for row in rows:
-        end = start + row.data_length
-        try:
-            checked.append(check(row, data[start:end]))
-        except InvalidError as error:
-            raise InvalidError(f"{row.name!r}: {error}") from error
-        start = end
-    return checked
+    ends = list(accumulate(row.data_length for row in rows))
+    pieces = [(row, data[end - row.data_length : end]) for row, end in zip(rows, ends, strict=True)]
+    return map_threads(_check, pieces, [row.nbytes for row in rows])
 
 
-def _write(checked: Dense | Sparse, targets: list[Tensor]) -> None:
+def _check(piece: tuple[Row, memoryview]) -> Dense | Sparse:
+    row, data = piece
+    try:
+        return check(row, data)
+    except InvalidError as error:
+        raise InvalidError(f"{row.name!r}: {error}") from error
+
+
+def _write_all(checked: list[Dense | Sparse], targets: dict[str, Tensor]) -> None:
+    jobs = [(item, [targets[name] for name in item.row.names]) for item in checked]
+    # What different rows write to must be apart from each other, for several threads to write it.
+    storages = [{tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.numel()} for _, tensors in jobs]
+    are_apart = sum(map(len, storages)) == len(set().union(*storages))
+    map_threads(_write, jobs, [item.row.nbytes for item in checked], threads=None if are_apart else 1)
+
+
+def _write(job: tuple[Dense | Sparse, list[Tensor]]) -> None:
     """Writes one tensor to all its names; on other devices and in other memory formats by way of a copy."""
+    checked, targets = job
     first = targets[0]
     plain = first if is_plain_memory(first) else torch.empty(first.shape, dtype=first.dtype)
     checked.write(plain_words(plain, checked.row.dtype))
     for target in targets:
         if target.data_ptr() != plain.data_ptr():
-            target.copy_(plain)
+            with torch.inference_mode(target.is_inference()), torch.no_grad():  # modes do not reach other threads
+                target.copy_(plain)
