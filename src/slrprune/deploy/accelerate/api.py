@@ -79,7 +79,7 @@ def accelerate(
         else:
             candidates = (*EXACT, BFLOAT16) if allow_bf16 else EXACT
             variant, times = _measured(work, candidates, timer or InterleavedTimer())
-        result = Accelerated(variant.build(), example_inputs)
+        result = Accelerated(variant.model, example_inputs)
         difference = relative_difference(work.outputs, tensors_in(run(result, example_inputs)))
         if difference > work.tolerance:
             problem = f"the outputs on the example differ by {difference:.1e} relative, more than {work.tolerance:.0e}"
@@ -98,7 +98,7 @@ def _measured(work: Work, candidates: tuple[Candidate, ...], timer: Timer) -> tu
         variant = work.variant(f"accelerated, {layout.value}", layout, choices).runnable(work.inputs)
         if not variant.is_dense:
             tuned.append(variant)
-        if not work.fused.untraced or layout is not Layout.CONTIGUOUS:  # which would be the model as it was
+        if layout is not Layout.CONTIGUOUS or not work.fused.is_unchanged:
             dense.append(variant.dense(f"dense, {layout.value}"))
     return fastest(dense, tuned, work.inputs, timer)
 

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,10 @@ class Call:
         return self.layout.of(torch.randn(self.shape, generator=generator).to(self.dtype))
 
 
+Calls = Mapping[str, tuple[Call, ...]]
+"""What each linear and convolution layer is called with, by its name."""
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A linear or convolution layer, and what its replacement must do.
@@ -58,6 +62,7 @@ class Layer:
         relu: whether the replacement ends with ReLU.
         layout: the layout of images that the replacement must return.
         calls: its inputs in one forward pass over the example, in order.
+        kept: what a candidate built and does not want to build again for the other layout, by its name.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Layer:
     relu: bool = False
     layout: Layout = Layout.CONTIGUOUS
     calls: tuple[Call, ...] = ()
+    kept: dict[str, nn.Module] = field(default_factory=dict)
 
     @cached_property
     def sparsity(self) -> float:
@@ -104,7 +110,7 @@ def find_layers(model: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Conv2d]]
             yield name, module
 
 
-def observe(model: nn.Module, names: Sequence[str], inputs: object) -> dict[str, tuple[Call, ...]]:
+def observe(model: nn.Module, names: Sequence[str], inputs: object) -> Calls:
     """What the modules of these names are called with in one forward pass."""
     seen: dict[str, list[Call]] = {name: [] for name in names}
     with ExitStack() as stack, torch.no_grad():
@@ -113,11 +119,6 @@ def observe(model: nn.Module, names: Sequence[str], inputs: object) -> dict[str,
             stack.callback(hook.remove)
         run(model, inputs)
     return {name: tuple(calls) for name, calls in seen.items()}
-
-
-def with_calls(layer: Layer, calls: Mapping[str, tuple[Call, ...]]) -> Layer:
-    """The layer with what was observed of it."""
-    return replace(layer, calls=calls[layer.name])
 
 
 def _note(calls: list[Call]) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:

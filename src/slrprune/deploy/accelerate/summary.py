@@ -56,7 +56,7 @@ def _notes(work: Work, variant: Variant) -> tuple[str, ...]:
     if not kernels.is_available():
         notes.append(f"The sparse kernels are not available, torch's own serve instead: {kernels.why_unavailable()}.")
     if work.fused.untraced:
-        notes.append(f"Nothing is folded or fused, layers are replaced one by one: {work.fused.untraced}.")
+        notes.append(f"BatchNorm and ReLU are fused within Sequential modules only: {work.fused.untraced}.")
     kinds = list(dict.fromkeys(type(m).__name__ for m in work.original.modules() if _has_other_weight(m)))
     if kinds:
         notes.append(f"Modules of other kinds stay as they are: {', '.join(kinds)}.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from torch import nn
 
@@ -43,8 +43,9 @@ class Variant:
         """Whether all its layers are."""
         return all(choice.is_dense for choice in self.choices)
 
-    def build(self) -> nn.Module:
-        """The model; it shares its tensors with the base."""
+    @cached_property
+    def model(self) -> nn.Module:
+        """With its layers replaced; it shares its tensors with the base."""
         if self.is_original:
             return self.base
         model = shallow_copy(self.base)
@@ -111,14 +112,14 @@ def fastest(
 
 def _measure(variants: Sequence[Variant], inputs: object, timer: Timer) -> dict[str, float]:
     # The original is measured as it is called, without the shell that is returned around it.
-    models = {each.name: each.build() if each.is_original else Accelerated(each.build(), inputs) for each in variants}
+    models = {each.name: each.model if each.is_original else Accelerated(each.model, inputs) for each in variants}
     functions = {name: partial(run, model, inputs) for name, model in models.items()}
     return {name: 1e6 * seconds for name, seconds in medians(timer("total", functions)).items()}
 
 
 def _problem(variant: Variant, inputs: object) -> str:
     try:
-        run(variant.build(), inputs)
+        run(variant.model, inputs)
     except Exception as error:  # a stranger's forward pass
         return described(error)
     return ""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from slrprune.deploy.accelerate.candidates import DENSE
 from slrprune.deploy.accelerate.choose import Choice, apply
 from slrprune.deploy.accelerate.copying import frozen_copy
-from slrprune.deploy.accelerate.fuse import Fused, fuse, unfused
-from slrprune.deploy.accelerate.layer import Layer, Layout, find_layers, observe, with_calls
+from slrprune.deploy.accelerate.fuse import Fused, fuse
+from slrprune.deploy.accelerate.layer import Layer, Layout, find_layers, observe
 from slrprune.deploy.accelerate.variants import Variant
 from slrprune.deploy.shrink.example import described, relative_difference, run, tensors_in
 from slrprune.errors import ArgumentError, UsageError
@@ -43,9 +43,9 @@ class Work:
     def layers(self, layout: Layout) -> list[Layer]:
         """The layers that can be replaced, with what they are called with where all are dense in this layout."""
         layers = [replace(layer, layout=layout) for layer in self.fused.layers]
-        dense = self.variant("dense", layout, [apply(layer, DENSE, "") for layer in layers]).build()
+        dense = self.variant("dense", layout, [apply(layer, DENSE, "") for layer in layers]).model
         calls = observe(dense, [layer.name for layer in layers], self.inputs)
-        return [with_calls(layer, calls) for layer in layers]
+        return [replace(layer, calls=calls[layer.name]) for layer in layers]
 
     def variant(self, name: str, layout: Layout, choices: Sequence[Choice]) -> Variant:
         """The fused model with these replacements."""
@@ -79,12 +79,8 @@ def prepare(model: nn.Module, inputs: object, tolerance: float) -> Work:
     if relative_difference(outputs, again) > 0:
         problem = "two passes over the example give different outputs"
         raise UsageError("accelerate", problem, "Remove what is random, or keeps state, from the forward pass.")
-    fused = fuse(original, calls)
-    problem = _differs(fused, inputs, outputs, tolerance)
-    fused = unfused(original, calls, problem) if problem else fused
-    work = Work(original, inputs, outputs, fused, tolerance)
-    layers = tuple(with_calls(layer, calls) for layer in fused.layers)
-    return replace(work, fused=replace(fused, layers=layers))
+    fused = fuse(original, calls, lambda fused: _problem(fused, inputs, outputs, tolerance))
+    return Work(original, inputs, outputs, fused, tolerance)
 
 
 def _check_example(model: nn.Module, inputs: object) -> None:
@@ -98,18 +94,9 @@ def _check_example(model: nn.Module, inputs: object) -> None:
             raise ArgumentError("accelerate", "example_inputs", str(tensor.device), rule, f"Move it: .to('{device}').")
 
 
-def _differs(fused: Fused, inputs: object, outputs: list[Tensor], tolerance: float) -> str:
-    """Why the graph is not the model; empty if it is, but for rounding."""
-    if fused.untraced:
-        return fused.untraced
-    try:
-        difference = relative_difference(outputs, tensors_in(run(_with_relus(fused), inputs)))
-    except Exception as error:  # a graph can miss what the forward pass does beside it
-        return f"the graph of torch.fx does not run ({described(error)})"
+def _problem(fused: Fused, inputs: object, outputs: list[Tensor], tolerance: float) -> str:
+    """Why the fused model is not the model; empty if it is, but for rounding."""
+    choices = tuple(apply(layer, DENSE, "") for layer in fused.layers)  # they compute the ReLUs
+    model = Variant("dense", fused.model, True, Layout.CONTIGUOUS, choices).model
+    difference = relative_difference(outputs, tensors_in(run(model, inputs)))
     return "" if difference <= tolerance else f"the graph of torch.fx gives other outputs ({difference:.1e} relative)"
-
-
-def _with_relus(fused: Fused) -> nn.Module:
-    """The graph lacks the ReLUs that it leaves to its layers."""
-    choices = tuple(apply(layer, DENSE, "") for layer in fused.layers)
-    return Variant("dense", fused.model, True, Layout.CONTIGUOUS, choices).build()

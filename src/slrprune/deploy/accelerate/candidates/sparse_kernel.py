@@ -34,11 +34,18 @@ class SparseKernel(Candidate):
 
     def build(self, layer: Layer) -> nn.Module:
         """The packed layer, with a conversion behind it where images travel as channels_last."""
+        if self.name not in layer.kept:  # packing takes longer than measuring
+            layer.kept[self.name] = self._packed(layer)
+        packed = layer.kept[self.name]
+        has_images = isinstance(layer.module, nn.Conv2d) and layer.layout is not Layout.CONTIGUOUS
+        return InLayout(packed, layer.layout) if has_images else packed
+
+    def _packed(self, layer: Layer) -> nn.Module:
         module = layer.module
         if isinstance(module, nn.Linear):
             return kernels.pack_linear(module.weight, module.bias, relu=layer.relu, rows_per_group=self.rows_per_group)
         sizes = [call.shape[-2:] for call in layer.calls]
-        packed = kernels.pack_conv2d(
+        return kernels.pack_conv2d(
             module.weight,
             module.bias,
             stride=_pair(module.stride),
@@ -48,7 +55,6 @@ class SparseKernel(Candidate):
             input_size=(sizes[0][0], sizes[0][1]) if sizes else None,
             rows_per_group=self.rows_per_group,
         )
-        return packed if layer.layout is Layout.CONTIGUOUS else InLayout(packed, layer.layout)
 
 
 class BlockKernel(SparseKernel):
