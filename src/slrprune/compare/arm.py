@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 from torch.optim import Optimizer
 
+from slrprune.compare.extras import Extras
 from slrprune.methods.base import Method
 from slrprune.pruner import Pruner
 from slrprune.rules import Rules
+from slrprune.train.retraining import RetrainingTrainer
 from slrprune.train.trainer import DenseTrainer, PruningTrainer, Trainer
 
 RivalFactory = Callable[[nn.Module, Optimizer, Rules, int], Trainer]
@@ -17,16 +19,42 @@ RivalFactory = Callable[[nn.Module, Optimizer, Rules, int], Trainer]
 
 
 @dataclass(frozen=True)
+class TuningNote:
+    """How an arm came by its settings.
+
+    Attributes:
+        trials: how many settings of the arm were tried, the one it came with included.
+        epochs: length of each trial.
+        seeds: of the trials, none of them a seed of the reported runs.
+        target: label of the target of the trials.
+        accuracy: of the chosen setting after the cut, on the "val" split, mean over seeds, in percent.
+    """
+
+    trials: int
+    epochs: int
+    seeds: tuple[int, ...]
+    target: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Arm(ABC):
-    """One contestant. All arms of a comparison get the same start, optimizer, schedule, data order and steps.
+    """One contestant. All arms of a comparison get the same start, optimizer, schedule, data order and budget.
 
     Args:
-        name: in tables, records and on the command line; lower case, digits and underscores.
+        name: in tables, records and on the command line; lower case, digits and underscores, and after plus signs the
+            names of its extras.
         description: one line that says what it is.
+        extras: work that it pays for out of its budget.
+        alternatives: other settings of the same arm, for equal tuning, the most promising first.
+        tuned: how the arm came by its settings; None where it was not tuned.
     """
 
     name: str
     description: str
+    extras: Extras = field(default=Extras(), kw_only=True)
+    alternatives: "tuple[Arm, ...]" = field(default=(), kw_only=True, repr=False)
+    tuned: TuningNote | None = field(default=None, kw_only=True, repr=False)
 
     @property
     def prunes(self) -> bool:
@@ -34,13 +62,39 @@ class Arm(ABC):
         return True
 
     @property
-    @abstractmethod
     def settings(self) -> str:
         """Everything that defines the arm's results; two arms with equal settings are the same arm."""
+        return self.own_settings if self.extras == Extras() else f"{self.own_settings}, {self.extras!r}"
+
+    @property
+    @abstractmethod
+    def own_settings(self) -> str:
+        """The settings without the extras."""
+
+    def trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> Trainer:
+        """What makes the arm's training steps, masked retraining included.
+
+        Args:
+            model: the dense start.
+            optimizer: of all its weights.
+            rules: what to prune.
+            total_steps: training steps in all.
+
+        Raises:
+            SlrpruneError: rules that do not fit, or a run too short for the arm's schedule.
+        """
+
+        def own(steps: int) -> Trainer:
+            return self.own_trainer(model, optimizer, rules, steps)
+
+        share = self.extras.retrain
+        if not share:
+            return own(total_steps)
+        return RetrainingTrainer(model, optimizer, rules, pruning=own, steps=total_steps, share=share)
 
     @abstractmethod
-    def trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> Trainer:
-        """What makes the arm's training steps."""
+    def own_trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> Trainer:
+        """What makes the steps until the hard cut."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +108,11 @@ class MethodArm(Arm):
     method: Method
 
     @property
-    def settings(self) -> str:
+    def own_settings(self) -> str:
         """The method as one would write it."""
         return repr(self.method)
 
-    def trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> PruningTrainer:
+    def own_trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> PruningTrainer:
         """Plain training with a `Pruner`."""
         pruner = Pruner(model, optimizer, rules, total_steps=total_steps, method=self.method)
         return PruningTrainer(optimizer, pruner)
@@ -74,11 +128,11 @@ class DenseArm(Arm):
         return False
 
     @property
-    def settings(self) -> str:
+    def own_settings(self) -> str:
         """There are none."""
         return "dense"
 
-    def trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> DenseTrainer:
+    def own_trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> DenseTrainer:
         """Plain training."""
         return DenseTrainer(model, optimizer, total_steps)
 
@@ -100,10 +154,10 @@ class RivalArm(Arm):
     version_and_settings: str
 
     @property
-    def settings(self) -> str:
+    def own_settings(self) -> str:
         """As given."""
         return self.version_and_settings
 
-    def trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> Trainer:
+    def own_trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> Trainer:
         """What the factory makes."""
         return self.factory(model, optimizer, rules, total_steps)

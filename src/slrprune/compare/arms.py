@@ -2,30 +2,88 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from slrprune.compare.arm import Arm, DenseArm, MethodArm
+from slrprune.compare.extras import NAMED, merged
 from slrprune.errors import ArgumentError, closest
 from slrprune.methods import (
     ADMM,
     SLR,
     ClassicSLR,
     ConstantPenalty,
+    CosineStepsize,
+    CubicRamp,
+    GeometricPenalty,
     GradualMagnitude,
+    NoRamp,
     OneShot,
     QuadraticPenalty,
 )
+from slrprune.methods.accidental_ramp import LeakedSteps, LeakedUpdates
+from slrprune.methods.base import Method
 
 _MIDDLE = ConstantPenalty(1.0)  # the geometric mean of the ramp from 0.1 to 10 that the classic methods default to
+_DPF = SLR(sigma=1.0, ramp=CubicRamp())
+_PENALTIES = (GeometricPenalty(0.01, 1.0), GeometricPenalty(1.0, 10.0), GeometricPenalty(0.1, 100.0))
+
+
+def _ours(name: str, description: str, method: Method, *others: Method) -> MethodArm:
+    """An arm with the other settings that equal tuning tries after its own, in this order."""
+    alternatives = tuple(MethodArm(name, description, other) for other in others)
+    return MethodArm(name, description, method, alternatives=alternatives)
+
 
 _OURS: tuple[Arm, ...] = (
-    MethodArm("slr", "SLR from the feasible point, the default method", SLR()),
-    MethodArm("dpf", "dynamic pruning with feedback, which is SLR with sigma = 1", SLR(sigma=1.0)),
-    MethodArm("classic_slr", "SLR as published, rho constant", ClassicSLR(penalty=_MIDDLE)),
-    MethodArm("classic_slr_ramp", "SLR as published, rho growing", ClassicSLR()),
-    MethodArm("admm", "ADMM, rho constant", ADMM(penalty=_MIDDLE)),
-    MethodArm("admm_ramp", "ADMM, rho growing", ADMM()),
-    MethodArm("quadratic_penalty", "the splitting without multipliers, rho growing", QuadraticPenalty()),
-    MethodArm("gradual_magnitude", "gradual magnitude pruning, then masked fine-tuning", GradualMagnitude()),
+    _ours(
+        *("slr", "SLR from the feasible point, the default method", SLR()),
+        *(replace(SLR(), sigma=sigma) for sigma in (0.5, 0.1, CosineStepsize(1.0, 0.1))),
+        *(replace(SLR(), interval=5), replace(SLR(), decay=0.001)),
+    ),
+    _ours(
+        *("dpf", "dynamic pruning with feedback, which is SLR with sigma = 1 and a sparsity ramp", _DPF),
+        *(replace(_DPF, ramp=CubicRamp(end=end)) for end in (0.3, 0.7)),
+        *(replace(_DPF, interval=5), replace(_DPF, interval=20), replace(_DPF, decay=0.001)),
+    ),
+    _ours(
+        *("classic_slr", "SLR as published, rho constant", ClassicSLR(penalty=_MIDDLE)),
+        *(ClassicSLR(penalty=ConstantPenalty(rho)) for rho in (0.1, 0.3, 3.0, 10.0)),
+        ClassicSLR(penalty=_MIDDLE, s0=0.001),
+    ),
+    _ours(
+        *("classic_slr_ramp", "SLR as published, rho growing", ClassicSLR()),
+        *(ClassicSLR(ramp=CubicRamp()), ClassicSLR(penalty=_PENALTIES[0], s0=0.001, ramp=CubicRamp())),
+        *(ClassicSLR(penalty=penalty) for penalty in _PENALTIES[1:]),
+        ClassicSLR(s0=0.1),
+    ),
+    MethodArm(
+        *("classic_slr_leak", "SLR as published, rho growing as in the authors' code by accident"),
+        ClassicSLR(penalty=LeakedSteps()),
+    ),
+    _ours(
+        *("admm", "ADMM, rho constant", ADMM(penalty=_MIDDLE)),
+        *(ADMM(penalty=ConstantPenalty(rho)) for rho in (0.1, 0.3, 3.0, 10.0)),
+        ADMM(penalty=_MIDDLE, ramp=NoRamp()),
+    ),
+    _ours(
+        *("admm_ramp", "ADMM, rho growing", ADMM()),
+        *(ADMM(penalty=penalty) for penalty in _PENALTIES),
+        *(ADMM(ramp=NoRamp()), ADMM(interval=5)),
+    ),
+    MethodArm(
+        *("admm_leak", "ADMM as published, rho growing as in the authors' code by accident"),
+        ADMM(penalty=LeakedUpdates(), ramp=NoRamp()),
+    ),
+    _ours(
+        *("quadratic_penalty", "the splitting without multipliers, rho growing", QuadraticPenalty()),
+        *(QuadraticPenalty(penalty=penalty) for penalty in _PENALTIES),
+        *(QuadraticPenalty(ramp=NoRamp()), QuadraticPenalty(interval=5)),
+    ),
+    _ours(
+        *("gradual_magnitude", "gradual magnitude pruning, then masked fine-tuning", GradualMagnitude()),
+        *(GradualMagnitude(ramp=CubicRamp(end=end)) for end in (0.3, 0.7, 0.9)),
+        *(GradualMagnitude(interval=interval) for interval in (1, 50)),
+    ),
     MethodArm("one_shot", "one magnitude cut at the start, then masked fine-tuning", OneShot()),
     DenseArm("dense", "no pruning, trained for the same steps"),
 )
@@ -55,8 +113,12 @@ def register(arm: Arm) -> None:
 def find(names: Iterable[str]) -> tuple[Arm, ...]:
     """The arms of these names, in the order given, each once.
 
+    A name may be followed by extras, each after a plus sign: "admm_ramp+bn" is ADMM with BatchNorm re-estimated after
+    the cut, paid for out of its budget. See `slrprune.compare.extras.NAMED`.
+
     Raises:
-        ArgumentError: an unknown name; the message lists what there is, the closest first.
+        ArgumentError: an unknown name; the message lists what there is, the closest first. Retraining for an arm that
+            prunes nothing.
 
     Examples:
         >>> [arm.settings for arm in find(["dense"])]
@@ -64,9 +126,28 @@ def find(names: Iterable[str]) -> tuple[Arm, ...]:
     """
     found: dict[str, Arm] = {}
     for name in names:
-        if name not in _REGISTRY:
-            nearest = closest(name, _REGISTRY, count=1)[0]
+        base, *extras = name.split("+")
+        if base not in _REGISTRY:
+            nearest = closest(base, _REGISTRY, count=1)[0]
             rule = f"must be one of {', '.join(_REGISTRY)}"
-            raise ArgumentError("compare", "method", name, rule, f"The closest is {nearest!r}.")
-        found[name] = _REGISTRY[name]
+            raise ArgumentError("compare", "method", base, rule, f"The closest is {nearest!r}.")
+        arm = _with_extras(_REGISTRY[base], extras)
+        found[arm.name] = arm
     return tuple(found.values())
+
+
+def _with_extras(arm: Arm, names: list[str]) -> Arm:
+    """The arm and its alternatives with extras of these names."""
+    if not names:
+        return arm
+    names = [name for name in NAMED if name in names] + [name for name in names if name not in NAMED]
+    extras = merged(names)
+    if extras.retrain and not arm.prunes:
+        raise ArgumentError("compare", "method", f"{arm.name}+retrain", "must prune before it can be retrained")
+    return replace(
+        arm,
+        name="+".join([arm.name, *names]),
+        description=f"{arm.description}; {', '.join(NAMED[name][0] for name in names)}",
+        extras=extras,
+        alternatives=tuple(_with_extras(other, names) for other in arm.alternatives),
+    )

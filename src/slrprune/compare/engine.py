@@ -51,6 +51,7 @@ def compare(
     workers: int = 1,
     observer: Observer | None = None,
     command: str | None = None,
+    tests: bool = True,
 ) -> tuple[RunRecord, ...]:
     """Runs what of the plan is not finished yet, and returns the records of the whole plan in its order.
 
@@ -65,6 +66,7 @@ def compare(
         workers: processes that share the runs; the results do not depend on it.
         observer: told how it goes.
         command: for the records; the program's command line by default.
+        tests: whether the pruned models are evaluated on the test split; trials that serve a choice are not.
 
     Raises:
         ArgumentError: workers below 1.
@@ -82,6 +84,7 @@ def compare(
         curve_split=plan.curve_split or ("val" if has_split(task, "val") else None),
         command=shlex.join(sys.argv) if command is None else command,
         version=__version__,
+        tests=tests,
     )
     plan.check(setting)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +95,8 @@ def compare(
     starts = [DenseRun(seed) for seed in dict.fromkeys(run.seed for run in pending)]
     starts = [start for start in starts if not setting.dense.path(start.seed).exists()]
     dense_epochs = 0 if setting.dense.is_pretrained else task.dense_recipe.epochs
-    observer.planned(len(starts) * dense_epochs + len(pending) * plan.epochs, len(runs), len(runs) - len(pending))
+    epochs = len(starts) * dense_epochs + sum(run.epochs(setting) for run in pending)
+    observer.planned(epochs, len(runs), len(runs) - len(pending))
     starts = starts[:1] if setting.dense.is_pretrained else starts
     if pending:
         with crew(min(workers, len(pending)), setting) as at_work:

@@ -57,7 +57,7 @@ class Plan:
         return tuple(found)
 
     def check(self, setting: Setting) -> None:
-        """Builds every arm once on fresh weights, so that nothing is refused after hours of work.
+        """Builds every arm once on fresh weights, at its own length, so that nothing is refused after hours of work.
 
         Raises:
             SlrpruneError: what the arm says, for example that the run is too short for its schedule; or the task,
@@ -66,9 +66,11 @@ class Plan:
         task, recipe = setting.task, setting.recipe
         if self.curve_split is not None:
             next(iter(task.batches(self.curve_split)))
-        total_steps = recipe.epochs * task.steps_per_epoch
-        for arm in [arm for arm in self.arms if arm.prunes]:
-            for target in self.targets:
-                with seeded(0, task.device):
-                    model = task.build_model()
-                arm.trainer(model, recipe.optimizer(model), target.rules, total_steps)
+        for run in self.runs():
+            if run.seed != self.seeds[0]:
+                continue
+            with seeded(0, task.device):
+                model = task.build_model()
+            run.arm.extras.check(model)
+            rules = run.target.rules if run.target else {}
+            run.arm.trainer(model, recipe.optimizer(model), rules, run.steps(setting))

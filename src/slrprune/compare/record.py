@@ -40,7 +40,8 @@ class RunRecord:
         identity: fingerprint of everything that defines the result.
         dense_accuracy: of the dense start, on the test split.
         dense_val_accuracy: the same on the "val" split; None where the task has none, as below.
-        test_accuracy_after_cut: after the hard cut; None for a diverged run, as the next five.
+        test_accuracy_after_cut: after the hard cut; None for a diverged run, as the next five, and for a trial that
+            served a choice.
         val_accuracy_after_cut: the same on the "val" split.
         sparsity_reached: fraction of zeros over the weights that the rules select.
         compression: numel / nnz over those weights.
@@ -48,7 +49,7 @@ class RunRecord:
         curve: (epoch, accuracy after the cut on a copy) at the end of every epoch, on `curve_split`.
         curve_split: "val" or "test"; None where no curve was taken.
         losses: mean training loss of every epoch.
-        steps: optimizer steps made, in whole epochs.
+        steps: optimizer steps made; fewer than in `epochs` where the arm paid for extra work.
         wall_time_s: seconds of training, evaluations left out.
         status: how the run ended.
         reason: why it diverged; empty for a run that did not.
@@ -57,6 +58,7 @@ class RunRecord:
         dense_start: where the dense weights came from.
         machine: what it ran on, with versions.
         slrprune: version of this library.
+        tuning: how the arm came by its settings (`TuningNote`); None where it was not tuned, and in older records.
     """
 
     task: str
@@ -90,6 +92,7 @@ class RunRecord:
     dense_start: str = ""
     machine: Mapping[str, str | int] = field(default_factory=dict)
     slrprune: str = ""
+    tuning: Mapping[str, Any] | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -134,6 +137,7 @@ def load_records(folder: Path) -> tuple[RunRecord, ...]:
 
 
 def _from_content(path: Path, content: dict[str, Any]) -> RunRecord:
+    content = {"tuning": None, **content}  # came later, within the same version
     names = [entry.name for entry in fields(RunRecord)]
     missing = [name for name in names if name not in content]
     if missing:

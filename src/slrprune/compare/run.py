@@ -1,7 +1,9 @@
 """One run of one arm: from the dense start through training and the hard cut to its record."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from slrprune.errors import NonFiniteError
 from slrprune.rules import Rules, assign
 from slrprune.tasks.base import Split, Task
 from slrprune.tasks.recipe import Recipe
+from slrprune.train.distillation import Teacher
 from slrprune.train.loop import Epoch, train
 
 Report = Callable[[int, float | None], None]
@@ -37,6 +40,7 @@ class Setting:
         curve_split: the split on which the curve is taken; None for no curve.
         command: how the program was called.
         version: of slrprune.
+        tests: whether the test split is looked at; trials that serve a choice leave it alone.
     """
 
     dense: DenseSource
@@ -45,6 +49,7 @@ class Setting:
     curve_split: Split | None
     command: str = ""
     version: str = ""
+    tests: bool = True
 
     @property
     def task(self) -> Task:
@@ -81,6 +86,14 @@ class Run:
         """For progress and messages."""
         return " ".join([self.arm.name, *([self.target.label] if self.target else []), f"seed {self.seed}"])
 
+    def steps(self, setting: Setting) -> int:
+        """Training steps, once the arm has paid for its extra work out of the budget."""
+        return self.arm.extras.steps(setting.recipe.epochs * setting.task.steps_per_epoch)
+
+    def epochs(self, setting: Setting) -> int:
+        """Epochs that the run begins; fewer than asked for where the arm pays for extra work."""
+        return -(-self.steps(setting) // setting.task.steps_per_epoch)
+
     def identity(self, setting: Setting) -> str:
         """Fingerprint of everything that defines the result."""
         return combine(
@@ -106,11 +119,13 @@ class Run:
         return path.exists() and load_record(path).identity == self.identity(setting)
 
     def execute(self, setting: Setting, report: Report) -> RunRecord:
-        """Trains, cuts, evaluates and saves the record; a run that diverges has a record, too.
+        """Trains, cuts, does the arm's extra work, evaluates and saves the record; a diverged run has a record, too.
 
         The figure on the test split is taken once, at the very end.
         """
         model, start = setting.dense.load(self.seed)
+        extras = self.arm.extras
+        teacher = None if extras.distil is None else Teacher(model, extras.distil)
         rules: Rules = self.target.rules if self.target else {}
         diary = _Diary(setting.task, setting.curve_split, report)
         try:
@@ -120,13 +135,17 @@ class Run:
                 setting.recipe,
                 seed=self.seed,
                 trainer=lambda model, optimizer, steps: self.arm.trainer(model, optimizer, rules, steps),
+                teacher=teacher,
+                steps=self.steps(setting),
                 on_epoch=diary.note,
             )
             run.trainer.finalize()
+            with diary.timed():
+                extras.finish_(model, setting.task, setting.epochs, self.seed)
         except NonFiniteError as error:
             ending: dict[str, Any] = {"status": Status.DIVERGED, "reason": str(error)}
         else:
-            ending = self._measure(model, setting.task)
+            ending = self._measure(model, setting)
         record = RunRecord(**self._defining(setting, start), **diary.fields(), **ending)
         record.save(self.path(setting))
         return record
@@ -153,16 +172,18 @@ class Run:
             "dense_start": setting.dense.origin,
             "machine": describe_machine(setting.task.device),
             "slrprune": setting.version,
+            "tuning": None if self.arm.tuned is None else asdict(self.arm.tuned),
         }
 
-    def _measure(self, model: nn.Module, task: Task) -> dict[str, Any]:
+    def _measure(self, model: nn.Module, setting: Setting) -> dict[str, Any]:
         """The fields that the final model shows."""
+        task = setting.task
         numel, nnz = _counts(model, self.target.rules) if self.target else (1, 1)
         parameters = list(model.parameters())
         model_nnz = sum(int(parameter.count_nonzero()) for parameter in parameters)
         return {
             "val_accuracy_after_cut": task.evaluate(model, "val") if has_split(task, "val") else None,
-            "test_accuracy_after_cut": task.evaluate(model, "test"),
+            "test_accuracy_after_cut": task.evaluate(model, "test") if setting.tests else None,
             "sparsity_reached": 1 - nnz / numel,
             "compression": numel / max(1, nnz),
             "model_compression": sum(parameter.numel() for parameter in parameters) / max(1, model_nnz),
@@ -193,6 +214,13 @@ class _Diary:
             accuracy = self._task.evaluate(copy, self._split)
             self._curve.append((epoch.number, accuracy))
         self._report(epoch.number, accuracy)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Adds what happens inside the block to the time of the run."""
+        start = time.perf_counter()
+        yield
+        self._seconds += time.perf_counter() - start
 
     def fields(self) -> dict[str, Any]:
         """Fields of the record."""
