@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from slrprune import __version__
+from slrprune.compare.keep import Keep
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RunRecord, load_record, load_records
 from slrprune.compare.run import Setting
@@ -52,6 +53,7 @@ def compare(
     observer: Observer | None = None,
     command: str | None = None,
     tests: bool = True,
+    keep: Keep | None = None,
 ) -> tuple[RunRecord, ...]:
     """Runs what of the plan is not finished yet, and returns the records of the whole plan in its order.
 
@@ -67,6 +69,7 @@ def compare(
         observer: told how it goes.
         command: for the records; the program's command line by default.
         tests: whether the pruned models are evaluated on the test split; trials that serve a choice are not.
+        keep: which final models are kept, as sparse files in `models` inside the folder; None for none.
 
     Raises:
         ArgumentError: workers below 1.
@@ -84,6 +87,7 @@ def compare(
         curve_split=plan.curve_split or ("val" if has_split(task, "val") else None),
         command=shlex.join(sys.argv) if command is None else command,
         version=__version__,
+        keep=keep,
         tests=tests,
     )
     plan.check(setting)

@@ -12,6 +12,7 @@ from torch import nn
 
 from slrprune.compare.arm import Arm
 from slrprune.compare.identity import combine
+from slrprune.compare.keep import Keep, kept_path
 from slrprune.compare.machine import describe_machine
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record
 from slrprune.compare.settings import task_settings
@@ -41,6 +42,7 @@ class Setting:
         command: how the program was called.
         version: of slrprune.
         tests: whether the test split is looked at; trials that serve a choice leave it alone.
+        keep: which final models are kept; None for none.
     """
 
     dense: DenseSource
@@ -50,6 +52,7 @@ class Setting:
     command: str = ""
     version: str = ""
     tests: bool = True
+    keep: Keep | None = None
 
     @property
     def task(self) -> Task:
@@ -116,7 +119,11 @@ class Run:
     def is_finished(self, setting: Setting) -> bool:
         """Whether the record of this run is there; a diverged run is finished, since it would diverge again."""
         path = self.path(setting)
-        return path.exists() and load_record(path).identity == self.identity(setting)
+        if not path.exists():
+            return False
+        record = load_record(path)
+        wanted = setting.keep is not None and setting.keep.wants(self.arm.name, self.seed) and record.is_ok
+        return record.identity == self.identity(setting) and (not wanted or kept_path(path).exists())
 
     def execute(self, setting: Setting, report: Report) -> RunRecord:
         """Trains, cuts, does the arm's extra work, evaluates and saves the record; a diverged run has a record, too.
@@ -147,6 +154,8 @@ class Run:
         else:
             ending = self._measure(model, setting)
         record = RunRecord(**self._defining(setting, start), **diary.fields(), **ending)
+        if record.is_ok and setting.keep is not None and setting.keep.wants(self.arm.name, self.seed):
+            setting.keep.save(model, setting.task, self.path(setting), self.label)  # first: a record ends the run
         record.save(self.path(setting))
         return record
 

@@ -1,9 +1,10 @@
 """Means, standard deviations and paired differences of a few runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist, fmean, stdev
+from typing import NamedTuple, TypeVar
 
 from slrprune.errors import ArgumentError
 
@@ -13,6 +14,21 @@ _T_975 = (
     *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
     *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
 )
+
+
+class Trial(NamedTuple):
+    """What two runs must share to make a pair.
+
+    Attributes:
+        seed: of the run.
+        fold: of a cross-validation; None outside of one.
+    """
+
+    seed: int
+    fold: int | None = None
+
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -26,13 +42,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean of the differences over common seeds, with its 95% t interval.
+    """Mean of the differences over pairs, with its 95% t interval.
 
     Attributes:
         mean: positive where the first is larger.
-        low: lower end of the interval; None for one pair, which has no interval.
+        low: lower end of the interval; None for one observation, which has no interval.
         high: upper end, likewise.
-        count: pairs.
+        count: observations from which the interval is taken: pairs, or folds where there are several.
     """
 
     mean: float
@@ -53,19 +69,28 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> PairedDifference | None:
-    """first - second, seed by seed; None without a common seed.
+def paired_difference(first: Mapping[Key, float], second: Mapping[Key, float]) -> PairedDifference | None:
+    """first - second, pair by pair; None without a common key.
+
+    Keys are whatever makes two runs a pair: seeds, or `Trial`s. Runs of one fold of a cross-validation share their test
+    images, so that they are no independent observations: with several folds the differences are averaged within each
+    fold, and the interval is that of the folds' means.
 
     Args:
-        first: seed to value.
-        second: seed to value; seeds of only one side do not count.
+        first: key to value.
+        second: key to value; keys of only one side do not count.
 
     Examples:
         >>> difference = paired_difference({0: 3.0, 1: 5.0}, {0: 1.0, 1: 1.0, 2: 9.0})
         >>> f"{difference.mean} [{difference.low:.2f}, {difference.high:.2f}]"
         '3.0 [-9.71, 15.71]'
+
+    Reference:
+        T. Dietterich, "Approximate statistical tests for comparing supervised classification learning algorithms",
+        Neural Computation 10 (1998): the k-fold cross-validated paired t test, whose interval is somewhat too narrow,
+        since the folds' training sets overlap.
     """
-    differences = [value - second[seed] for seed, value in first.items() if seed in second]
+    differences = _by_fold({key: value - second[key] for key, value in first.items() if key in second})
     if not differences:
         return None
     mean, count = fmean(differences), len(differences)
@@ -75,13 +100,21 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -
     return PairedDifference(mean, mean - half, mean + half, count)
 
 
-def best_rival(values: Mapping[int, float], rivals: Mapping[str, Mapping[int, float]]) -> str | None:
-    """The rival that is furthest ahead, or least behind, on the seeds it shares; the first of several; None if none.
+def _by_fold(differences: Mapping[Key, float]) -> list[float]:
+    """The means of the folds where there are several, otherwise the differences themselves."""
+    folds: dict[Hashable, list[float]] = {}
+    for key, value in differences.items():
+        folds.setdefault(key.fold if isinstance(key, Trial) else None, []).append(value)
+    return [fmean(values) for values in folds.values()] if len(folds) > 1 else list(differences.values())
+
+
+def best_rival(values: Mapping[Key, float], rivals: Mapping[str, Mapping[Key, float]]) -> str | None:
+    """The rival that is furthest ahead, or least behind, on the pairs it shares; the first of several; None if none.
 
     A rival that diverged with some seeds is judged by the others, which favors the rival.
 
     Args:
-        values: seed to value, of the one that is compared.
+        values: key to value, of the one that is compared.
         rivals: name to the same.
     """
     leads = {name: paired_difference(other, values) for name, other in rivals.items()}

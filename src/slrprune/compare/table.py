@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from slrprune.compare.folds import pooled, trial_of
 from slrprune.compare.record import RunRecord
-from slrprune.compare.statistics import PairedDifference, Summary, best_rival, paired_difference, summarize
+from slrprune.compare.statistics import PairedDifference, Summary, Trial, best_rival, paired_difference, summarize
 
 _DENSE = "dense"
 
@@ -25,7 +26,7 @@ class Row:
         diverged: how many of them diverged.
         falls_short: whether a run stayed below the sparsity asked for, which makes its accuracy no fair figure.
         rival: the best other arm.
-        lead: this arm minus the rival, over common seeds.
+        lead: this arm minus the rival, over common seeds and folds.
         curve: (epoch, mean accuracy after the cut on a copy) of the runs that did not diverge.
     """
 
@@ -49,8 +50,10 @@ class Block:
     """Arms that were asked the same: task, model, dense start, recipe, length, target.
 
     Attributes:
+        seeds: how many different seeds there are.
+        folds: how many folds of a cross-validation; 0 where it is none.
+        dense: test accuracy of the dense starts, over seeds and folds.
         rows: the dense reference first, then the best accuracy first, diverged arms last.
-        dense: test accuracy of the dense starts, over seeds.
         curve_split: where the curves were taken; None without curves.
     """
 
@@ -58,6 +61,8 @@ class Block:
     model: str
     target: str
     epochs: int
+    seeds: int
+    folds: int
     dense: Summary
     rows: tuple[Row, ...]
     curve_split: str | None
@@ -66,18 +71,18 @@ class Block:
 def blocks(records: Iterable[RunRecord]) -> tuple[Block, ...]:
     """Groups records into blocks, ordered by task, model, length, sparsity, label.
 
-    Dense reference runs join every block that shares their conditions.
+    Dense reference runs join every block that shares their conditions. The folds of a cross-validation are one block.
     """
-    grouped: dict[tuple[str, str, str, int], dict[str, list[RunRecord]]] = {}
-    for record in records:
-        key = (record.task, record.model, record.conditions, record.epochs)
+    grouped: dict[tuple[str, ...], dict[str, list[RunRecord]]] = {}
+    for key, record in pooled(list(records)):
         grouped.setdefault(key, {}).setdefault(record.target, []).append(record)
     found: list[tuple[tuple[str, str, int, float, str], Block]] = []
-    for (task, model, _, epochs), targets in grouped.items():
+    for targets in grouped.values():
         reference = targets.pop(_DENSE, []) if len(targets) > 1 else []
         for target, group in targets.items():
-            order = (task, model, epochs, group[0].sparsity if group[0].sparsity is not None else 1.0, target)
-            found.append((order, _block(target, group, reference)))
+            first = group[0]
+            sparsity = first.sparsity if first.sparsity is not None else 1.0
+            found.append(((first.task, first.model, first.epochs, sparsity, target), _block(target, group, reference)))
     return tuple(block for _, block in sorted(found, key=lambda pair: pair[0]))
 
 
@@ -93,13 +98,23 @@ def _block(target: str, group: Sequence[RunRecord], reference: Sequence[RunRecor
         rivals = {name: values for name, values in accuracies.items() if name != labels[key]}
         rows.append(_row(labels[key], runs, rivals))
     rows.sort(key=lambda row: (row.prunes, -row.accuracy.mean if row.accuracy else 1.0))
-    dense = summarize([*{record.seed: record.dense_accuracy for record in group}.values()])
-    split = next((record.curve_split for record in group if record.curve_split), None)
-    return Block(group[0].task, group[0].model, target, group[0].epochs, dense, tuple(rows), split)
+    starts = {trial_of(record): record.dense_accuracy for record in group}
+    folds = {trial.fold: None for trial in starts}
+    return Block(
+        task=group[0].task,
+        model=group[0].model,
+        target=target,
+        epochs=group[0].epochs,
+        seeds=len({trial.seed: None for trial in starts}),
+        folds=len(folds) if len(folds) > 1 else 0,
+        dense=summarize([*starts.values()]),
+        rows=tuple(rows),
+        curve_split=next((record.curve_split for record in group if record.curve_split), None),
+    )
 
 
-def _row(label: str, runs: Sequence[RunRecord], rivals: dict[str, dict[int, float]]) -> Row:
-    good = [run for run in runs if run.is_ok]
+def _row(label: str, runs: Sequence[RunRecord], rivals: dict[str, dict[Trial, float]]) -> Row:
+    good = [run for run in runs if run.test_accuracy_after_cut is not None]
     accuracies = _accuracies(runs)
     prunes = runs[0].target != _DENSE
     rival = best_rival(accuracies, rivals) if prunes else None
@@ -109,12 +124,12 @@ def _row(label: str, runs: Sequence[RunRecord], rivals: dict[str, dict[int, floa
         method=label,
         prunes=prunes,
         accuracy=summarize([*accuracies.values()]) if accuracies else None,
-        drop=summarize([run.dense_accuracy - accuracies[run.seed] for run in good]) if good else None,
+        drop=summarize([run.dense_accuracy - accuracies[trial_of(run)] for run in good]) if good else None,
         sparsity=summarize(sparsities).mean if sparsities else None,
         compression=summarize(compressions).mean if compressions else None,
         seconds=summarize([run.wall_time_s for run in runs]).mean,
         runs=len(runs),
-        diverged=len(runs) - len(good),
+        diverged=sum(not run.is_ok for run in runs),
         falls_short=any(_falls_short(run) for run in good),
         rival=rival,
         lead=paired_difference(accuracies, rivals[rival]) if rival is not None else None,
@@ -122,9 +137,9 @@ def _row(label: str, runs: Sequence[RunRecord], rivals: dict[str, dict[int, floa
     )
 
 
-def _accuracies(runs: Iterable[RunRecord]) -> dict[int, float]:
-    """Seed to test accuracy, for the runs that did not diverge."""
-    return {run.seed: run.test_accuracy_after_cut for run in runs if run.test_accuracy_after_cut is not None}
+def _accuracies(runs: Iterable[RunRecord]) -> dict[Trial, float]:
+    """Test accuracies, for the runs that have one: neither diverged nor trials for a choice."""
+    return {trial_of(run): run.test_accuracy_after_cut for run in runs if run.test_accuracy_after_cut is not None}
 
 
 def _falls_short(run: RunRecord) -> bool:

@@ -46,8 +46,10 @@ def lead(row: Row) -> str:
 def title(block: Block) -> str:
     """What was asked, and of which dense net."""
     epochs = "1 epoch" if block.epochs == 1 else f"{block.epochs} epochs"
-    seeds = "1 seed" if block.dense.count == 1 else f"{block.dense.count} seeds"
-    return f"{block.task}, {block.model}, {block.target}, {epochs}, {seeds}, dense {percent(block.dense)}"
+    folds = [f"{block.folds} folds"] if block.folds else []
+    seeds = "1 seed" if block.seeds == 1 else f"{block.seeds} seeds"
+    parts = [block.task, block.model, block.target, epochs, *folds, seeds, f"dense {percent(block.dense)}"]
+    return ", ".join(parts)
 
 
 def verdict(block: Block, method: str) -> str:
