@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slrprune.deploy.accelerate.choices import Choices
+from slrprune.deploy.accelerate.columns import columns
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,8 @@ NAN = float("nan")
 
 def _table(rows: tuple[LayerRow, ...]) -> list[str]:
     head = ("layer", "weight", "zeros", "dense us", "chosen us", "speedup", "chosen")
-    cells = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
     right = (False, False, True, True, True, True, False)
-    return [
-        "  ".join(
-            cell.rjust(width) if is_right else cell.ljust(width)
-            for cell, width, is_right in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
+    return columns([head, *map(_cells, rows)], right)
 
 
 def _cells(row: LayerRow) -> tuple[str, ...]:
