@@ -64,7 +64,7 @@ def choose(layer: Layer, candidates: Sequence[Candidate], timer: Timer, toleranc
     times = {name: 1e6 * seconds for name, seconds in medians(timer(layer.name, functions)).items()}
     fastest = min(built, key=lambda name: times[name])
     if times[fastest] > (1 - _MARGIN) * times[DENSE.name]:
-        why = f"no other of the {len(times)} measured is more than {_MARGIN:.0%} faster"
+        why = f"no other of the {len(times)} measured is more than {_MARGIN:.0%} faster{_because(layer, refused)}"
         return Choice(_row(layer, times, refused, DENSE.name, why), dense, dense)
     why = f"takes {times[fastest] / times[DENSE.name]:.0%} of the dense time"
     return Choice(_row(layer, times, refused, fastest, why), modules[fastest], dense)
@@ -117,6 +117,10 @@ def _why_dense(layer: Layer, refused: Mapping[str, str]) -> str:
     if layer.sparsity == 0:
         return "it has no zeros"
     return next(iter(dict.fromkeys(refused.values())), "nothing else was asked for")
+
+
+def _because(layer: Layer, refused: Mapping[str, str]) -> str:
+    return f"; {next(iter(refused.values()))}" if refused and layer.sparsity > 0 else ""
 
 
 def _row(layer: Layer, times: Mapping[str, float], refused: Mapping[str, str], chosen: str, why: str) -> LayerRow:

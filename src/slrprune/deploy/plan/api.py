@@ -8,7 +8,7 @@ from slrprune.deploy.accelerate import AccelerateReport, InterleavedTimer, Layer
 from slrprune.deploy.plan.advice import Plan, warnings_of
 from slrprune.deploy.plan.costs import countable, macs
 from slrprune.deploy.plan.imitate import imitate
-from slrprune.deploy.plan.report import NAN, PlanReport, PlanRow
+from slrprune.deploy.plan.report import NAN, PlanReport, PlanRow, ShrunkPlan
 from slrprune.deploy.plan.shrinking import try_shrink
 from slrprune.deploy.plan.sizes import Sizes, sizes
 from slrprune.rules import Rules, Target
@@ -67,7 +67,8 @@ def plan(
     )
     reasons = {each.name: each.reason for each in skipped}
     rows = tuple(_row(target, sets, reasons, size, costs, acceleration) for target in targets)
-    shrunk, problems = None, []
+    shrunk: ShrunkPlan | None = None
+    problems: list[str] = []
     if any(isinstance(constraint, Channel) for constraint in sets.values()):
         shrunk, problems = try_shrink(copied, example_inputs, timer)
     warnings = warnings_of(Plan(rows, sets, acceleration, size.dense / size.file, shrunk, problems))

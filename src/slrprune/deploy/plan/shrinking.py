@@ -25,10 +25,9 @@ def try_shrink(model: nn.Module, inputs: object, timer: Timer) -> tuple[ShrunkPl
         smaller, report = shrink(model, inputs)
     except SlrpruneError as error:
         return None, [f"what shrink would bring is unknown: {error}"]
+    functions = {"dense": partial(run, model, inputs), "shrunk": partial(run, smaller, inputs)}
     with torch.no_grad():
-        times = medians(
-            timer("shrunk", {"dense": partial(run, model, inputs), "shrunk": partial(run, smaller, inputs)})
-        )
+        times = medians(timer("shrunk", functions))
     stuck = [f"shrink cannot remove {left}." for left in report.leftovers]
     more = [f"and {len(stuck) - _SHOWN} more like these."] if len(stuck) > _SHOWN else []
     figures = ShrunkPlan(report.parameters_after, report.macs_after, 1e6 * times["shrunk"], 1e6 * times["dense"])

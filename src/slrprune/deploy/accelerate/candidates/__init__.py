@@ -12,14 +12,14 @@ from slrprune.deploy.accelerate.candidates.sparse_kernel import BlockKernel, Spa
 DENSE = Dense()
 BFLOAT16 = DenseBfloat16()
 EXACT: tuple[Candidate, ...] = (
-    DenseConverted(),
     SparseKernel(),
     BlockKernel(),
     BlockSparseRows(16),
     BlockSparseRows(32),
     SemiStructured(),
+    DenseConverted(),
 )
-"""What is measured beside `DENSE`; all compute in the layer's own precision."""
+"""What is measured beside `DENSE`; all compute in the layer's own precision. Where none applies, the first one's reason is told."""
 BY_NAME: Mapping[str, Candidate] = MappingProxyType({each.name: each for each in (DENSE, *EXACT, BFLOAT16)})
 
 __all__ = ["BFLOAT16", "BY_NAME", "DENSE", "EXACT", "Candidate"]
