@@ -1,7 +1,6 @@
 // y = x W^T + b for a batch: the batch is the vector dimension, so x is transposed on the way in and y on the way out.
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "panel.h"
@@ -37,17 +36,11 @@ int slrk_panel_linear(const struct slrk_header *h, const float *x, float *y, int
     const struct slrk_isa *isa = slrk_current_isa();
     int64_t tiles = slrk_ceil_div(slrk_round_up(batch, isa->lanes), SLRK_TILE);
     struct batch b = {x, y, batch, h->channels, h->rows, slrk_tile_positions(isa, batch, tiles), isa};
-    int64_t taps = slrk_min(h->block, h->channels);
-    int64_t *offsets = malloc(taps * sizeof *offsets);
-    if (!offsets) return SLRK_NO_MEMORY;
-    for (int64_t i = 0; i < taps; i++) offsets[i] = i * b.stride;
     struct slrk_panel panel = {
-        .header = h, .isa = isa, .offsets = offsets, .channel_stride = b.stride, .images = 1, .positions = batch, .tiles = tiles,
+        .header = h, .isa = isa, .channel_stride = b.stride, .images = 1, .positions = batch, .tiles = tiles,
         .relu = relu, .context = &b, .prepare = prepare, .copy_in = copy_in, .copy_out = copy_out,
     };
-    int status = slrk_run_panel(&panel, threads);
-    free(offsets);
-    return status;
+    return slrk_run_panel(&panel, threads);
 }
 
 struct few {

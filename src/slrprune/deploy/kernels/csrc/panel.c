@@ -26,8 +26,10 @@ static void run_segments(struct slrk_panel *p, int64_t chunk, int64_t block, int
         .values = SLRK_AT(h, float, values),
         .bias = block == 0 ? SLRK_AT(h, float, bias) + first_group * h->rows_per_group : NULL,
         .relu = p->relu && block == blocks - 1,
+        .table = p->offsets,
+        .step = h->kernel_h * h->kernel_w == 1 ? p->channel_stride : 0,
     };
-    p->isa->tile(&s, h->rows_per_group, buffer, p->offsets, vectors, sums);
+    p->isa->tile(&s, h->rows_per_group, buffer, vectors, sums);
 }
 
 static void run_part(void *context, int64_t item) {

@@ -13,7 +13,7 @@ struct slrk_part { // one item of work: a run of output positions of one image, 
 struct slrk_panel {
     const struct slrk_header *header;
     const struct slrk_isa *isa;
-    const int64_t *offsets; // of each tap in the copied block
+    const int64_t *offsets; // of each tap in the copied block; not used where each channel has one tap
     int64_t channel_stride; // floats per channel of the copied block
     int64_t images, positions; // output positions per image
     int64_t tiles;             // into which the positions are cut

@@ -76,6 +76,8 @@ struct slrk_segments {
     const float *values;
     const float *bias; // of the chunk's first row; NULL after the first block
     int relu;          // set in the last block
+    const int64_t *table; // floats from the start of the input to that of each tap
+    int64_t step;      // floats between channels where each has one tap, which then needs no table; otherwise zero
 };
 
 struct slrk_copy { // `count` floats within a plane, read from every step-th place
@@ -88,8 +90,7 @@ struct slrk_isa {
     int lanes;
     int single_batch; // up to this batch the lookup layout is the faster one
     int expands;      // whether slots that are not full cost little
-    void (*tile)(const struct slrk_segments *s, int64_t rows_per_group, const float *input, const int64_t *offset,
-                 int64_t vectors, float *acc);
+    void (*tile)(const struct slrk_segments *s, int64_t rows_per_group, const float *input, int64_t vectors, float *acc);
     void (*lookup)(const struct slrk_header *h, const float *tables, float *y, int64_t group, int relu);
     void (*transpose)(const float *from, int64_t from_stride, float *to, int64_t to_stride, int64_t rows, int64_t cols);
     void (*copy_planes)(const struct slrk_copy *copies, int64_t count, int64_t step, const float *from,

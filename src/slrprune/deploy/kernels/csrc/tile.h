@@ -3,12 +3,12 @@
 //
 // The macros unroll by hand since GCC keeps an array in registers only if its indices are constants from the start.
 
-#define STEP GLUE4(step_, R, x, T)
-#define RUN GLUE4(run_, R, x, T)
+#define ADD GLUE5(add_, WAY, R, x, T)
+#define RUN GLUE5(WAY, _, R, x, T)
 #define EACH(M) GLUE2(ROWS_, R)(M, T)
 
 // Column by column: with four rows and seven columns, 28 of 32 registers are sums.
-INLINE void STEP(vec a[R][T], const float *x, const float *w) {
+INLINE void ADD(vec a[R][T], const float *x, const float *w) {
 #if R == 4
     vec w0 = splat(w[0]), w1 = splat(w[1]), w2 = splat(w[2]), w3 = splat(w[3]);
 #define COLUMN(r, t) {                                                                   \
@@ -22,15 +22,20 @@ INLINE void STEP(vec a[R][T], const float *x, const float *w) {
 #undef COLUMN
 }
 
-static void RUN(const struct slrk_segments *s, const float *input, const int64_t *offset, int64_t stride, float *acc) {
-    for (int64_t i = 0; i < s->count; i++) {
+static void RUN(const struct slrk_segments *s, const float *input, int64_t stride, float *acc) {
+    // Copies, since the compiler must assume that sums are written over what `s` points to.
+    const uint16_t *const taps = s->taps;
+    const float *const values = s->values, *const bias = s->bias;
+    const int64_t *const table = s->table, step = s->step;
+    (void)table, (void)step;
+    for (int64_t i = 0, count = s->count; i < count; i++) {
         int64_t k = s->ptr[i], end = s->ptr[i + 1];
-        if (k == end && !s->bias && !s->relu) continue;
+        if (k == end && !bias && !s->relu) continue;
         int64_t row = (int64_t)s->group[i] * R;
         float *out = acc + row * stride;
         vec a[U][R][T];
-        if (s->bias) {
-#define START(r, t) a[0][r][t] = splat(s->bias[row + r]);
+        if (bias) {
+#define START(r, t) a[0][r][t] = splat(bias[row + r]);
             EACH(START)
 #undef START
         } else {
@@ -38,7 +43,7 @@ static void RUN(const struct slrk_segments *s, const float *input, const int64_t
             EACH(RESUME)
 #undef RESUME
         }
-#define TAKE(u) STEP(a[u], input + offset[s->taps[k + u]], s->values + (k + u) * R);
+#define TAKE(u) ADD(a[u], input + PLACE(k + u), values + (k + u) * R);
 #if U > 1
 #define ZERO(r, t) a[1][r][t] = splat(0);
         EACH(ZERO)
@@ -73,7 +78,7 @@ static void RUN(const struct slrk_segments *s, const float *input, const int64_t
     }
 }
 
-#undef STEP
+#undef ADD
 #undef RUN
 #undef EACH
 #undef R
