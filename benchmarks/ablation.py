@@ -2,17 +2,21 @@
 
     python benchmarks/ablation.py --data .cache/cifar10 --out runs/ablation --seeds 3 --part path
 
-Records are those of `slrprune compare`: killed and called again, it goes on where it stopped. `slrprune table` turns
-them into the tables of docs/ablation.md.
+Records are those of `slrprune compare`: killed and called again, it goes on where it stopped. The table of
+docs/ablation.md is written by
+
+    python benchmarks/ablation.py --out runs/ablation --table docs/ablation.md
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from small_cifar import SmallCifar
 
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, RelaxedPath
-from slrprune.compare import MethodArm, Plan, Target, compare, find
+from slrprune.compare import MethodArm, Plan, RunRecord, Target, compare, find, insert, load_records
+from slrprune.compare.statistics import paired_difference, summarize
 
 PATH = RelaxedPath()
 VARIANTS = {
@@ -46,16 +50,54 @@ PARTS = {
 }
 
 
+def table(records: Sequence[RunRecord]) -> str:
+    """Markdown: one row per setting, validation accuracy after the cut, and the difference to `path`."""
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        if record.val_accuracy_after_cut is not None:
+            found.setdefault(record.method, {})[record.seed] = record.val_accuracy_after_cut
+    lines = [
+        "| setting | what it is | seeds | validation accuracy | against `path` |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for part in PARTS.values():
+        for name in part:
+            if name in found:
+                what = VARIANTS[name][0] if name in VARIANTS else find([name])[0].description
+                lines.append(f"| {name} | {what} | {len(found[name])} | {_mean(found[name])} | {_lead(name, found)} |")
+    return "\n".join(lines)
+
+
+def _mean(values: Mapping[int, float]) -> str:
+    summary = summarize(list(values.values()))
+    return f"{summary.mean:.2f}" + (f" ± {summary.std:.2f}" if summary.std is not None else "")
+
+
+def _lead(name: str, found: Mapping[str, Mapping[int, float]]) -> str:
+    difference = paired_difference(found[name], found.get("path", {}))
+    if name == "path" or difference is None:
+        return ""
+    interval = "" if difference.low is None else f" [{difference.low:+.2f}, {difference.high:+.2f}]"
+    return f"{difference.mean:+.2f}{interval}"
+
+
 def main() -> None:
-    """Runs one part."""
+    """Runs one part, or writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--part", choices=PARTS)
+    parser.add_argument("--table", type=Path, help="a document in which to write the table of --out, and no run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.95])
     args = parser.parse_args()
+    if args.table is not None:
+        text = insert(args.table.read_text(), "ablation", table(load_records(args.out)), str(args.table))
+        args.table.write_text(text)
+        return
+    if args.part is None:
+        parser.error("--part or --table is needed")
     targets = tuple(Target.at(value) for value in args.sparsity)
     arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in PARTS[args.part])
     plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
