@@ -110,7 +110,7 @@ def _conv_reach(
     phases_down, phases_right = (
         len({k * d % s for k in range(taps)}) for taps, d, s in zip(kernel_size, dilation, stride, strict=True)
     )
-    return Reach((height - 1) * pitch + width, down * pitch + right, phases_down * phases_right)
+    return Reach((height - 1) * pitch + width, down * pitch + right, phases_down * phases_right, right == 0)
 
 
 def _check_weight(where: str, weight: Tensor, bias: Tensor | None, dims: int) -> None:

@@ -22,11 +22,14 @@ class Reach:
         positions: output positions per image.
         offset: how far the last tap of the kernel lies behind the first, in positions.
         phases: copies of the input, one per remainder of the stride that the kernel uses.
+        in_order: whether tiles hold the positions of an output row one after another, as the output does. Then a layer
+            of one block writes its output without a copy.
     """
 
     positions: int
     offset: int = 0
     phases: int = 1
+    in_order: bool = False
 
     @property
     def floats_per_channel(self) -> int:
@@ -97,6 +100,8 @@ def _group_rows(matrix: Tensor, rows_per_group: int) -> Tensor:
 
 def _choose_block(channels: int, taps: int, entries_per_group: float, rows_per_group: int, reach: Reach) -> int:
     """Channels per block: the copied input stays in the first-level cache, unless that makes segments too short."""
+    if reach.in_order and channels * max(taps, reach.floats_per_channel) <= _BUFFER_FLOATS:
+        return channels
     block = max(1, _CACHE_FLOATS // reach.floats_per_channel)
     long_enough = int(_SEGMENT[rows_per_group] * channels / max(entries_per_group, 1)) + 1
     block = max(block, min(long_enough, _BUFFER_FLOATS // reach.floats_per_channel))

@@ -152,6 +152,7 @@ __attribute__((visibility("default"))) int slrk_conv2d(const void *packed, const
         struct slrk_panel panel = {
             .header = h, .isa = isa, .offsets = offsets, .channel_stride = c.phases[c.phase_count].base,
             .images = images, .positions = positions, .tiles = tiles, .relu = relu,
+            .y = c.pitch == c.out_width ? y : NULL,
             .note_bytes = sizeof(struct notes) + rows * (int64_t)sizeof(struct slrk_copy),
             .context = &c, .prepare = prepare, .copy_in = copy_in, .copy_out = copy_out,
         };

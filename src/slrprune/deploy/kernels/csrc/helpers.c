@@ -2,7 +2,7 @@
 
 #include "isa.h"
 
-void ISA(tile)(const struct slrk_segments *, int64_t, const float *, int64_t, float *);
+void ISA(tile)(const struct slrk_segments *, int64_t, const float *, int64_t, int64_t, float *);
 void ISA(lookup)(const struct slrk_header *, const float *, float *, int64_t, int);
 
 #if LANES == 16

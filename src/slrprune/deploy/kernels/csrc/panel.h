@@ -7,6 +7,7 @@
 struct slrk_part { // one item of work: a run of output positions of one image, for a range of chunks
     int64_t image, first, vectors;
     int64_t first_chunk, last_chunk;
+    int64_t stride, last; // floats from one row of sums to the next; floats of the last vector that are wanted
     void *notes; // `note_bytes` bytes for the functions below
 };
 
@@ -19,13 +20,15 @@ struct slrk_panel {
     int64_t tiles;             // into which the positions are cut
     int64_t note_bytes;
     int relu;
+    float *y; // the output where it holds the positions of each row one after another, as sums do; otherwise NULL
     void *context;
     // Called once per part, before the first block. The buffer is all zeros then, and holds the last block later.
     void (*prepare)(void *context, struct slrk_part *part);
     void (*copy_in)(void *context, const struct slrk_part *part, int64_t channel, int64_t channels, float *buffer);
     void (*copy_out)(void *context, const struct slrk_part *part, int64_t row, int64_t rows, const float *sums);
 
-    int64_t splits, chunks; // filled in by slrk_run_panel
+    int direct; // whether sums are written to the output without a copy; this and the next filled in by slrk_run_panel
+    int64_t splits, chunks;
     _Atomic int status;
 };
 

@@ -77,6 +77,7 @@ struct slrk_segments {
     const float *bias; // of the chunk's first row; NULL after the first block
     int relu;          // set in the last block
     const int64_t *table; // floats from the start of the input to that of each tap
+    int64_t stride; // floats from one row of sums to the next
     int64_t step;      // floats between channels where each has one tap, which then needs no table; otherwise zero
 };
 
@@ -84,13 +85,15 @@ struct slrk_copy { // `count` floats within a plane, read from every step-th pla
     int64_t to, from, count;
 };
 
-// One instruction set. `tile` adds the segments to `acc`, which holds `vectors` vectors for each row of the chunk.
+// One instruction set. `tile` adds the segments to the sums at `acc`: `vectors` vectors for each row of the chunk. Of the
+// last vector the first `last` floats are written.
 struct slrk_isa {
     const char *name;
     int lanes;
     int single_batch; // up to this batch the lookup layout is the faster one
     int expands;      // whether slots that are not full cost little
-    void (*tile)(const struct slrk_segments *s, int64_t rows_per_group, const float *input, int64_t vectors, float *acc);
+    void (*tile)(const struct slrk_segments *s, int64_t rows_per_group, const float *input, int64_t vectors,
+                 int64_t last, float *acc);
     void (*lookup)(const struct slrk_header *h, const float *tables, float *y, int64_t group, int relu);
     void (*transpose)(const float *from, int64_t from_stride, float *to, int64_t to_stride, int64_t rows, int64_t cols);
     void (*copy_planes)(const struct slrk_copy *copies, int64_t count, int64_t step, const float *from,

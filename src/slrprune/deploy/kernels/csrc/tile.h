@@ -22,11 +22,11 @@ INLINE void ADD(vec a[R][T], const float *x, const float *w) {
 #undef COLUMN
 }
 
-static void RUN(const struct slrk_segments *s, const float *input, int64_t stride, float *acc) {
+static void RUN(const struct slrk_segments *s, const float *input, int64_t last, float *acc) {
     // Copies, since the compiler must assume that sums are written over what `s` points to.
     const uint16_t *const taps = s->taps;
     const float *const values = s->values, *const bias = s->bias;
-    const int64_t *const table = s->table, step = s->step;
+    const int64_t *const table = s->table, step = s->step, stride = s->stride;
     (void)table, (void)step;
     for (int64_t i = 0, count = s->count; i < count; i++) {
         int64_t k = s->ptr[i], end = s->ptr[i + 1];
@@ -72,7 +72,9 @@ static void RUN(const struct slrk_segments *s, const float *input, int64_t strid
             EACH(RELU)
 #undef RELU
         }
-#define FINISH(r, t) store(out + r * stride + t * LANES, a[0][r][t]);
+#define FINISH(r, t)                                                                    \
+    if (t == T - 1 && last < LANES) store_first(out + r * stride + t * LANES, a[0][r][t], last); \
+    else store(out + r * stride + t * LANES, a[0][r][t]);
         EACH(FINISH)
 #undef FINISH
     }

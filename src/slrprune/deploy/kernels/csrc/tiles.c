@@ -46,12 +46,13 @@ typedef void (*tile_function)(const struct slrk_segments *, const float *, int64
 static const tile_function one_row[2][8] = {{ONE_ROW(table)}, {ONE_ROW(step)}};
 static const tile_function four_rows[2][8] = {{FOUR_ROWS(table)}, {FOUR_ROWS(step)}};
 
-void ISA(tile)(const struct slrk_segments *s, int64_t rows_per_group, const float *input, int64_t vectors, float *acc) {
+void ISA(tile)(const struct slrk_segments *s, int64_t rows_per_group, const float *input, int64_t vectors,
+               int64_t last, float *acc) {
     const tile_function *functions = (rows_per_group == 4 ? four_rows : one_row)[s->step != 0];
     int64_t passes = slrk_ceil_div(vectors, rows_per_group == 4 ? WIDEST_4 : WIDEST_1);
     for (int64_t done = 0; passes > 0; passes--) {
         int64_t now = slrk_ceil_div(vectors - done, passes);
-        functions[now](s, input + done * LANES, vectors * LANES, acc + done * LANES);
+        functions[now](s, input + done * LANES, passes == 1 ? last : LANES, acc + done * LANES);
         done += now;
     }
 }

@@ -24,6 +24,12 @@ typedef int32_t ivec4 __attribute__((vector_size(16)));
 
 INLINE vec load(const float *p) { return *(const vec_any *)p; }
 INLINE void store(float *p, vec v) { *(vec_any *)p = v; }
+// The first `count` lanes only.
+INLINE void store_first(float *p, vec v, int64_t count) {
+    float lanes[LANES];
+    store(lanes, v);
+    for (int64_t i = 0; i < count; i++) p[i] = lanes[i];
+}
 INLINE vec splat(float s) { return s - (vec){0}; }
 // Keeps NaN, as torch.relu does.
 INLINE vec relu(vec v) { return (vec)((ivec)v & ~(v < 0)); }
