@@ -44,7 +44,31 @@ def test_a_wrong_command_line_exits_with_2_and_explains_on_stderr(slrprune, argu
         ),
         (
             ("compare", "blobs", "--methods", "slr,admn"),
-            "compare(method='admn'): method must be one of slr, dpf, classic_slr, classic_slr_ramp, admm, admm_ramp, ",
+            "compare(method='admn'): method must be one of slr, dpf, classic_slr, classic_slr_ramp, ",
+        ),
+        (
+            ("compare", "blobs", "--methods", "slr+distill"),
+            "compare(extra='distill'): extra must be one of distil, bn, retrain. As in slr+distil.",
+        ),
+        (
+            ("compare", "blobs", "--set", "filter"),
+            "compare(set='filter'): set must be one of global, unstructured, filters, columns, blocks-4x1, 2:4, kernel",
+        ),
+        (("compare", "blobs", "--set", "columns"), "compare(sparsity=None): sparsity must be given (set columns)."),
+        (
+            ("compare", "blobs", "--set", "2:4", "--sparsity", "0.5"),
+            "compare(sparsity=0.5): sparsity must not be given",
+        ),
+        (("compare", "blobs", "--sparsity", "most"), "compare(sparsity='most'): sparsity must be a number, or several"),
+        (("compare", "blobs", "--folds", "2"), "compare: the task 'blobs' has no setting 'fold'."),
+        (("compare", "digits", "--folds", "2", "--option", "fold=1"), "compare(option='fold=1'): option must not be"),
+        (
+            ("compare", "digits", "--folds", "2", "--tune", "2"),
+            "compare: --tune and --folds exclude each other: one fold",
+        ),
+        (
+            ("compare", "blobs", "--tune", "9"),
+            "Tuning(trials=9): trials must be at most 6, the settings that there are",
         ),
         (("compare", "blobs", "--methods", ","), "Plan(arms=()): arms must hold at least one."),
         (("compare", "blobs", "--sparsity", "1.5"), "Global(sparsity=1.5): sparsity must be in [0, 1)."),

@@ -91,6 +91,45 @@ def test_a_module_of_rivals_from_the_present_folder(slrprune, monkeypatch):
     assert "0.00% (too little)" in result.stdout
 
 
+LISTS = [("--sparsity", "0.5,0.75"), ("--sparsity", "0.5", "0.75"), ("--sparsity", "0.5", "--sparsity", "0.75")]
+
+
+@pytest.mark.parametrize("sparsity", LISTS)
+def test_sparsities_are_a_list_however_they_are_written(slrprune, sparsity):
+    quick = ("compare", "blobs", "--methods", "one_shot", "--seeds", "1", "--workers", "1", "--epochs", "1")
+    for arguments in ((*quick, *sparsity), (quick[0], *sparsity, *quick[1:])):
+        result = slrprune(*arguments, "--json")
+        assert result.exit_code == 0
+        assert [table["target"] for table in json.loads(result.stdout)["tables"]] == ["50%", "75%"]
+
+
+def test_a_set_for_all_weights_that_fit_it(slrprune):
+    quick = ("compare", "blobs", "--methods", "one_shot", "--seeds", "1", "--workers", "1", "--epochs", "1", "--json")
+    (block,) = json.loads(slrprune(*quick, "--set", "2:4").stdout)["tables"]
+    assert (block["target"], block["rows"][0]["sparsity"]) == ("2-4", 0.5)
+    (block,) = json.loads(slrprune(*quick, "--set", "columns", "--sparsity", "0.25").stdout)["tables"]
+    assert (block["target"], block["rows"][0]["sparsity"]) == ("columns-25%", 0.25)
+
+
+def test_distillation_is_an_extra_of_every_method(slrprune):
+    content = json.loads(slrprune(*QUICK, "--seeds", "1", "--distil", "--json").stdout)
+    assert [record["method"] for record in content["records"]] == ["dense+distil", "slr+distil", "one_shot+distil"]
+    assert {record["steps"] for record in content["records"]} == {36}  # 48 paid for
+
+
+def test_tuning_comes_before_the_runs_and_is_recorded(slrprune):
+    result = slrprune(*QUICK, "--seeds", "1", "--tune", "3", "--json")
+    assert result.exit_code == 0
+    notes = {record["method"]: record["tuning"] for record in json.loads(result.stdout)["records"]}
+    assert notes["dense"] is notes["one_shot"] is None  # neither has a knob
+    expected = {"trials": 3, "epochs": 2, "seeds": [1000], "target": "50%"}
+    assert {name: notes["slr"][name] for name in expected} == expected
+    trials = [json.loads(path.read_text()) for path in Path("runs/blobs/tuning").glob("*.json")]
+    assert [trial["test_accuracy_after_cut"] for trial in trials] == [None] * 3
+    assert notes["slr"]["accuracy"] == max(trial["val_accuracy_after_cut"] for trial in trials)
+    assert "after the cut on the validation split" in result.stderr
+
+
 @pytest.fixture
 def folder(slrprune):
     slrprune(*QUICK, "--out", "here")

@@ -1,20 +1,20 @@
 """`slrprune compare`: every method at the same total budget."""
 
-import ast
-import importlib
-import inspect
 import os
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slrprune.cli.session import run_and_show
-from slrprune.errors import ArgumentError, SlrpruneError, UsageError, closest
+from slrprune.cli.lists import numbers
+from slrprune.cli.session import follow_and_show
+from slrprune.cli.task_options import build_task, import_module, read_options
+from slrprune.errors import ArgumentError, UsageError
 
 if TYPE_CHECKING:
+    from slrprune.compare import Arm, Observer, Plan, RunRecord
+    from slrprune.compare.keep import Keep
     from slrprune.tasks import Task
 
 _METHODS = "slr,dpf,gradual_magnitude,admm_ramp,classic_slr_ramp,one_shot,dense"
@@ -27,73 +27,103 @@ class _Curve(str, Enum):
 
 def compare(
     task: Annotated[str, typer.Argument(help="What to prune; see: slrprune tasks")],
-    methods: Annotated[str, typer.Option(help="Names with commas between them.")] = _METHODS,
-    sparsity: Annotated[list[float] | None, typer.Option(help="Fraction of zeros; repeat for several. [0.9]")] = None,
+    methods: Annotated[str, typer.Option(help="Names with commas between them; slr+distil has an extra.")] = _METHODS,
+    sparsity: Annotated[list[str] | None, typer.Option(help="Fraction of zeros, or several. [0.9]")] = None,
+    structure: Annotated[str, typer.Option("--set", help="Constraint set; an unknown name lists them.")] = "global",
     epochs: Annotated[int | None, typer.Option(help="Length of every run; the task's own by default.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate over so many folds of the task.")] = None,
+    tune_trials: Annotated[int | None, typer.Option("--tune", min=1, help="Settings tried for each method.")] = None,
+    tune_epochs: Annotated[int | None, typer.Option(min=1, help="Length of a trial. [half of --epochs]")] = None,
+    distil: Annotated[bool, typer.Option("--distil", help="Distil from the dense net, in every method.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Where records go. [runs/<task>]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core, at most 2, by default.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="Further settings of the task, as name=value.")] = None,
     curve: Annotated[_Curve | None, typer.Option(help="Split for the curves. [val, none without one]")] = None,
+    keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep them for: slrprune export")] = False,
     rivals: Annotated[list[str] | None, typer.Option(help="Module that registers rivals; repeat for several.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Give every method the same steps from the same dense start, and compare them after the hard cut.
+    """Give every method the same budget from the same dense start, and compare them after the hard cut.
 
     Killed and called again, it goes on where it stopped.
     """
-    from slrprune.compare import Plan, Target, find
+    from slrprune.compare import Plan, targets
 
     for module in rivals or []:
-        _import(module)
-    arms = find([name.strip() for name in methods.split(",") if name.strip()])
-    built = _task(task, _options(option or [], data))
+        import_module(module, "compare")
+    options = read_options(option or [], data, "compare")
+    tasks = _tasks(task, options, folds)
     plan = Plan(
-        arms=arms,
-        targets=tuple(Target.at(value) for value in sparsity or [0.9]),
-        epochs=built.pruning_recipe.epochs if epochs is None else epochs,
+        arms=_arms(methods, distil),
+        targets=targets(structure, _levels(structure, sparsity), tasks[0].build_model()),
+        epochs=tasks[0].pruning_recipe.epochs if epochs is None else epochs,
         seeds=tuple(range(seeds)),
         curve_split=curve.value if curve else None,
     )
+    if tune_trials is not None and folds is not None:
+        problem = "--tune and --folds exclude each other: one fold's validation images are another's test images"
+        raise UsageError("compare", problem)
     folder = folder or Path("runs") / task
-    run_and_show(built, plan, folder, workers=workers or min(2, os.cpu_count() or 1), as_json=as_json, tells_runs=True)
+    count = workers or min(2, os.cpu_count() or 1)
+
+    def run(observer: "Observer", command: str) -> "tuple[RunRecord, ...]":
+        chosen = _tuned(tasks[0], plan, folder, tune_trials, tune_epochs, workers=count, observer=observer)
+        keep = _keep(options, folds) if keep_models else None
+        return _run(tasks, chosen, folder, workers=count, observer=observer, command=command, keep=keep)
+
+    follow_and_show(run, folder, as_json=as_json, tells_runs=True)
 
 
-def _task(name: str, options: dict[str, Any]) -> "Task":
-    """The task with its options, which are checked against its class by name."""
-    from slrprune.tasks import get, task_class
+def _arms(methods: str, distil: bool) -> "tuple[Arm, ...]":
+    from slrprune.compare import find
 
-    known = list(inspect.signature(task_class(name)).parameters)
-    for option in options:
-        if option not in known:
-            problem = f"the task {name!r} has no setting {option!r}"
-            raise UsageError("compare", problem, f"The closest of its settings is {closest(option, known, 1)[0]!r}.")
-    return get(name, **options)
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    return find([f"{name}+distil" for name in names] if distil else names)
 
 
-def _options(entries: list[str], data: Path | None) -> dict[str, Any]:
-    """name=value, the value read as Python where it can be; paths stay paths, so that no record depends on them."""
-    found: dict[str, Any] = {} if data is None else {"data": data}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if not equals:
-            raise ArgumentError("compare", "option", entry, "must have the form name=value")
-        try:
-            found[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            found[name] = Path(value) if Path(value).exists() else value
-    return found
+def _tasks(name: str, options: dict[str, Any], folds: int | None) -> "list[Task]":
+    """One task, or one for each fold."""
+    if folds is None:
+        return [build_task(name, options, "compare")]
+    if "fold" in options:
+        raise ArgumentError("compare", "option", f"fold={options['fold']}", "must not be given with --folds")
+    return [build_task(name, {**options, "fold": fold}, "compare") for fold in range(folds)]
 
 
-def _import(module: str) -> None:
-    """Imports a module, from the present folder, too."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        importlib.import_module(module)
-    except SlrpruneError:
-        raise
-    except ImportError as error:
-        raise UsageError("compare", f"the module {module!r} cannot be imported ({error})") from error
+def _keep(options: dict[str, Any], folds: int | None) -> "Keep":
+    """All models, with what rebuilds them."""
+    from slrprune.compare.keep import Keep
+
+    if folds is not None:
+        raise UsageError("compare", "--keep-models and --folds exclude each other: the models are of several tasks")
+    return Keep(options)
+
+
+def _levels(structure: str, sparsity: list[str] | None) -> tuple[float, ...]:
+    """The sparsities asked for; 0.9 without any, but only for the default set."""
+    if sparsity:
+        return numbers("compare", "sparsity", sparsity)
+    return (0.9,) if structure == "global" else ()
+
+
+def _run(tasks: "list[Task]", plan: "Plan", folder: Path, **options: Any) -> "tuple[RunRecord, ...]":
+    from slrprune.compare import check, compare
+
+    for task in tasks:
+        check(task, plan, folder)
+    return tuple(record for task in tasks for record in compare(task, plan, folder, **options))
+
+
+def _tuned(task: "Task", plan: "Plan", folder: Path, trials: int | None, epochs: int | None, **options: Any) -> "Plan":
+    """The plan with tuned arms; the plan itself without tuning."""
+    from dataclasses import replace
+
+    from slrprune.compare import Tuning, check, tune
+
+    if trials is None:
+        return plan
+    check(task, plan, folder)
+    tuning = Tuning(trials, epochs or (plan.epochs + 1) // 2, plan.targets[0])
+    return replace(plan, arms=tune(task, plan.arms, tuning, folder, **options))

@@ -36,9 +36,9 @@ class ProgressBar:
         self._progress.stop()
 
     def planned(self, epochs: int, runs: int, finished: int) -> None:
-        """Sets the length of the bar."""
+        """Sets the length of the bar; every comparison of a command begins at its left end."""
         self._runs, self._finished = runs, finished
-        self._progress.update(self._task, total=epochs)
+        self._progress.reset(self._task, total=epochs)
         if finished:
             self._say(f"{finished} of {runs} runs were finished before")
 
@@ -51,10 +51,18 @@ class ProgressBar:
         """Writes a line."""
         self._finished += 1
         if self._tells_runs or not record.is_ok:
-            accuracy = record.test_accuracy_after_cut
-            ending = record.reason if accuracy is None else f"{accuracy:.2f}% after the cut"
+            ending = _ending(record)
             run = f"{record.method} {record.target} seed {record.seed}"
             self._say(f"[{self._finished}/{self._runs}] {run}: {ending} ({record.wall_time_s:.0f} s)")
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _ending(record: RunRecord) -> str:
+    """What came out: test accuracy, for a trial validation accuracy, or why the run diverged."""
+    if record.test_accuracy_after_cut is not None:
+        return f"{record.test_accuracy_after_cut:.2f}% after the cut"
+    if record.val_accuracy_after_cut is not None:
+        return f"{record.val_accuracy_after_cut:.2f}% after the cut on the validation split"
+    return record.reason

@@ -1,19 +1,23 @@
 """Every method at the same total budget: a function, its records, and tables made from them."""
 
-from slrprune.compare.arm import Arm, DenseArm, MethodArm, RivalArm, RivalFactory
+from slrprune.compare.arm import Arm, DenseArm, MethodArm, RivalArm, RivalFactory, TuningNote
 from slrprune.compare.arms import available, find, register
-from slrprune.compare.engine import Observer, compare
+from slrprune.compare.engine import Observer, check, compare
+from slrprune.compare.extras import Extras
 from slrprune.compare.markdown import insert, to_markdown
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record, load_records
+from slrprune.compare.structures import targets
 from slrprune.compare.table import Block, Row, blocks
 from slrprune.compare.target import Target
+from slrprune.compare.tuning import Tuning, tune
 
 __all__ = [
     "RECORD_VERSION",
     "Arm",
     "Block",
     "DenseArm",
+    "Extras",
     "MethodArm",
     "Observer",
     "Plan",
@@ -23,13 +27,18 @@ __all__ = [
     "RunRecord",
     "Status",
     "Target",
+    "Tuning",
+    "TuningNote",
     "available",
     "blocks",
+    "check",
     "compare",
     "find",
     "insert",
     "load_record",
     "load_records",
     "register",
+    "targets",
     "to_markdown",
+    "tune",
 ]

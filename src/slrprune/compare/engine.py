@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -79,18 +79,12 @@ def compare(
     """
     check_count(workers)
     observer = observer or Silent()
-    load_records(folder)  # refuses what cannot be read later
-    setting = Setting(
-        dense=DenseSource(task, folder),
-        folder=folder,
-        epochs=plan.epochs,
-        curve_split=plan.curve_split or ("val" if has_split(task, "val") else None),
+    setting = replace(
+        check(task, plan, folder),
         command=shlex.join(sys.argv) if command is None else command,
-        version=__version__,
         keep=keep,
         tests=tests,
     )
-    plan.check(setting)
     folder.mkdir(parents=True, exist_ok=True)
     runs = plan.runs()
     pending = [run for run in runs if not run.is_finished(setting)]
@@ -107,6 +101,25 @@ def compare(
             at_work.do(starts, _Bridge(observer))
             at_work.do(pending, _Bridge(observer))
     return tuple(load_record(run.path(setting)) for run in runs)
+
+
+def check(task: Task, plan: Plan, folder: Path) -> Setting:
+    """Refuses what `compare` would refuse, without training anything; returns what its runs would share.
+
+    Raises:
+        SlrpruneError: a run that cannot be built, for example because it is too short for its arm's schedule.
+        StateError: `folder` holds records of another version.
+    """
+    load_records(folder)  # refuses what cannot be read later
+    setting = Setting(
+        dense=DenseSource(task, folder),
+        folder=folder,
+        epochs=plan.epochs,
+        curve_split=plan.curve_split or ("val" if has_split(task, "val") else None),
+        version=__version__,
+    )
+    plan.check(setting)
+    return setting
 
 
 @dataclass(frozen=True)

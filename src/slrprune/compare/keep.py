@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from torch import nn
@@ -16,7 +16,7 @@ from slrprune.tasks import Task, get
 KEPT_VERSION = 1
 """Version of the note beside a kept model."""
 _FOLDER = "models"
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = (bool, int, float, str, PurePath, type(None))
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Keep:
     """Which runs leave their final model behind.
 
     Args:
-        options: the arguments that the task was made with, by which `slrprune.tasks.get` makes it again: plain values.
+        options: the arguments that the task was made with, by which `slrprune.tasks.get` makes it again: plain values
+            and paths, which are written down from the root, since the note may be read from elsewhere.
         arms: names of arms; None for all.
         seeds: None for all.
 
@@ -39,7 +40,7 @@ class Keep:
     def __post_init__(self) -> None:
         for name, value in self.options.items():
             if not isinstance(value, _PLAIN):
-                rule = "must hold bools, numbers, strings and None only, so that it can be written down"
+                rule = "must hold bools, numbers, strings, paths and None only, so that it can be written down"
                 raise ArgumentError("Keep", "options", {name: value}, rule)
 
     def wants(self, arm: str, seed: int) -> bool:
@@ -58,7 +59,11 @@ class Keep:
         path = kept_path(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_sparse(model, path)
-        note = {"version": KEPT_VERSION, "task": task.name, "options": dict(self.options), "run": run}
+        options = {
+            name: str(Path(value).resolve()) if isinstance(value, PurePath) else value
+            for name, value in self.options.items()
+        }
+        note = {"version": KEPT_VERSION, "task": task.name, "options": options, "run": run}
         text = json.dumps(note, indent=1) + "\n"
         write_atomically(path.with_suffix(".json"), lambda partial: partial.write_text(text, encoding="utf-8"))
 
