@@ -13,21 +13,39 @@ import typer
 from slrprune.cli.consoles import err, out
 
 if TYPE_CHECKING:
-    from slrprune.compare import Plan, RunRecord
+    from collections.abc import Callable
+
+    from slrprune.compare import Observer, Plan, RunRecord
     from slrprune.tasks import Task
 
 
 def run_and_show(task: "Task", plan: "Plan", folder: Path, *, workers: int, as_json: bool, tells_runs: bool) -> None:
     """Runs the plan with a progress bar on stderr, and prints tables and charts, or JSON, on stdout."""
-    from slrprune.cli.progress import ProgressBar
     from slrprune.compare import compare
+
+    def run(observer: "Observer", command: str) -> "tuple[RunRecord, ...]":
+        return compare(task, plan, folder, workers=workers, observer=observer, command=command)
+
+    follow_and_show(run, folder, as_json=as_json, tells_runs=tells_runs)
+
+
+def follow_and_show(
+    run: "Callable[[Observer, str], tuple[RunRecord, ...]]", folder: Path, *, as_json: bool, tells_runs: bool
+) -> None:
+    """Lets `run` work with a progress bar on stderr, and prints what its records show, as `run_and_show`.
+
+    Args:
+        run: gets an observer and the command line, for the records, and returns them.
+        folder: where the records lie.
+        as_json: print JSON instead of tables and charts.
+        tells_runs: whether every run gets a line on a terminal, too.
+    """
+    from slrprune.cli.progress import ProgressBar
 
     started = time.monotonic()
     try:
         with ProgressBar(err(), tells_runs=tells_runs) as bar:
-            records = compare(
-                task, plan, folder, workers=workers, observer=bar, command=shlex.join(["slrprune", *sys.argv[1:]])
-            )
+            records = run(bar, shlex.join(["slrprune", *sys.argv[1:]]))
     except KeyboardInterrupt:
         err().print(
             f"Interrupted. What was finished is in {folder}; the same command goes on from there.", soft_wrap=True
