@@ -10,6 +10,7 @@ import slrprune
 from slrprune.cli.compare import compare
 from slrprune.cli.consoles import err, out
 from slrprune.cli.demo import demo
+from slrprune.cli.lists import NumbersCommand
 from slrprune.cli.table import table
 from slrprune.cli.tasks import tasks
 from slrprune.errors import SlrpruneError
@@ -56,4 +57,4 @@ def _root(
 app = typer.Typer(name="slrprune", add_completion=False, pretty_exceptions_enable=False)
 app.callback(invoke_without_command=True)(_root)
 for _verb in (demo, compare, table, tasks):
-    app.command()(_speaking(_verb))
+    app.command(cls=NumbersCommand)(_speaking(_verb))
