@@ -7,10 +7,13 @@ from typing import Annotated, ParamSpec
 import typer
 
 import slrprune
+from slrprune.cli.bench import bench
 from slrprune.cli.compare import compare
 from slrprune.cli.consoles import err, out
 from slrprune.cli.demo import demo
+from slrprune.cli.export import export
 from slrprune.cli.lists import NumbersCommand
+from slrprune.cli.plan import plan
 from slrprune.cli.table import table
 from slrprune.cli.tasks import tasks
 from slrprune.errors import SlrpruneError
@@ -24,6 +27,9 @@ slrprune prunes PyTorch networks while they train.
   slrprune tasks              what else is ready to run
   slrprune compare --help     every method at the same budget, on a task of your choice
   slrprune table DIR          the table of a comparison that has been run
+  slrprune plan MODEL         before any training: what pruning would give on this machine, in bytes and in time
+  slrprune bench MODEL        how fast a pruned model runs here, layer by layer
+  slrprune export DIR         a pruned model for other programs: sparse file, ONNX, or with dead channels removed
 
 In your own training loop it takes three lines; the README shows them."""
 
@@ -56,5 +62,5 @@ def _root(
 
 app = typer.Typer(name="slrprune", add_completion=False, pretty_exceptions_enable=False)
 app.callback(invoke_without_command=True)(_root)
-for _verb in (demo, compare, table, tasks):
+for _verb in (demo, compare, table, tasks, plan, bench, export):
     app.command(cls=NumbersCommand)(_speaking(_verb))

@@ -1,9 +1,10 @@
 """`slrprune demo`: the main job on real data, small enough for a coffee break."""
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +23,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Prune a small network on scikit-learn's digits by SLR and by its rivals."""
+    from slrprune.cli.deployed import deploy_and_show
     from slrprune.compare import Plan, Target, find
+    from slrprune.compare.keep import Keep, kept_models
     from slrprune.tasks import get
 
     task = get("digits")
@@ -42,4 +45,11 @@ def demo(
             "the test, without any retraining."
         )
         out().print(text, highlight=False)
-    run_and_show(task, plan, folder, workers=workers or min(2, os.cpu_count() or 1), as_json=as_json, tells_runs=False)
+    workers = workers or min(2, os.cpu_count() or 1)
+    keep = Keep({}, arms=("slr",), seeds=(0,))
+
+    def ending() -> Mapping[str, Any]:
+        kept = kept_models(folder)
+        return deploy_and_show(kept[0], as_json=as_json) if kept else {}  # none where that run diverged
+
+    run_and_show(task, plan, folder, workers=workers, as_json=as_json, keep=keep, ending=ending)

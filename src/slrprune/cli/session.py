@@ -1,36 +1,64 @@
 """What `demo` and `compare` have in common: run a plan, show what came out."""
 
 import json
+import math
 import shlex
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from slrprune.cli.consoles import err, out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from slrprune.compare import Observer, Plan, RunRecord
+    from slrprune.compare.keep import Keep
     from slrprune.tasks import Task
 
+Ending = Callable[[], Mapping[str, Any]]
+"""What a verb adds at the end."""
 
-def run_and_show(task: "Task", plan: "Plan", folder: Path, *, workers: int, as_json: bool, tells_runs: bool) -> None:
-    """Runs the plan with a progress bar on stderr, and prints tables and charts, or JSON, on stdout."""
+
+def run_and_show(
+    task: "Task",
+    plan: "Plan",
+    folder: Path,
+    *,
+    workers: int,
+    as_json: bool,
+    keep: "Keep | None" = None,
+    ending: "Ending | None" = None,
+) -> None:
+    """Runs the plan with a progress bar on stderr, and prints tables and charts, or JSON, on stdout.
+
+    Args:
+        task: what to prune.
+        plan: the runs.
+        folder: where the records go.
+        workers: processes.
+        as_json: print JSON instead of tables and charts.
+        keep: which final models are kept.
+        ending: called at last: returns what the JSON holds besides, or prints it.
+    """
     from slrprune.compare import compare
 
     def run(observer: "Observer", command: str) -> "tuple[RunRecord, ...]":
-        return compare(task, plan, folder, workers=workers, observer=observer, command=command)
+        return compare(task, plan, folder, workers=workers, observer=observer, command=command, keep=keep)
 
-    follow_and_show(run, folder, as_json=as_json, tells_runs=tells_runs)
+    follow_and_show(run, folder, as_json=as_json, tells_runs=False, ending=ending)
 
 
 def follow_and_show(
-    run: "Callable[[Observer, str], tuple[RunRecord, ...]]", folder: Path, *, as_json: bool, tells_runs: bool
+    run: "Callable[[Observer, str], tuple[RunRecord, ...]]",
+    folder: Path,
+    *,
+    as_json: bool,
+    tells_runs: bool,
+    ending: "Ending | None" = None,
 ) -> None:
     """Lets `run` work with a progress bar on stderr, and prints what its records show, as `run_and_show`.
 
@@ -39,6 +67,7 @@ def follow_and_show(
         folder: where the records lie.
         as_json: print JSON instead of tables and charts.
         tells_runs: whether every run gets a line on a terminal, too.
+        ending: as in `run_and_show`.
     """
     from slrprune.cli.progress import ProgressBar
 
@@ -51,13 +80,18 @@ def follow_and_show(
             f"Interrupted. What was finished is in {folder}; the same command goes on from there.", soft_wrap=True
         )
         raise typer.Exit(1) from None
-    show(records, folder, as_json=as_json)
+    more = ending() if ending and as_json else {}
+    show(records, folder, as_json=as_json, more=more)
     if not as_json:
         out().print(f"{len(records)} runs, {time.monotonic() - started:.0f} s. Records: {folder}", highlight=False)
+        if ending:
+            ending()
 
 
-def show(records: "tuple[RunRecord, ...]", folder: Path, *, as_json: bool) -> None:
-    """Prints what records show, as tables and charts or as JSON."""
+def show(
+    records: "tuple[RunRecord, ...]", folder: Path, *, as_json: bool, more: "Mapping[str, Any] | None" = None
+) -> None:
+    """Prints what records show, as tables and charts or as JSON; `more` is for the JSON."""
     from slrprune.cli.render import show_blocks
     from slrprune.compare import blocks
 
@@ -68,6 +102,19 @@ def show(records: "tuple[RunRecord, ...]", folder: Path, *, as_json: bool) -> No
             "tables": [asdict(block) for block in found],
             "records": [json.loads(record.to_json()) for record in records],
         }
-        typer.echo(json.dumps(content, indent=1, allow_nan=False))
+        print_json(content | dict(more or {}))
     else:
         show_blocks(out(), found)
+
+
+def print_json(value: "Mapping[str, Any]") -> None:
+    """Prints JSON on stdout; numbers that are not finite become null, and what JSON does not know becomes text."""
+    typer.echo(json.dumps(_finite(value), indent=1, allow_nan=False, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _finite(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

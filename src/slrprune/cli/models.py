@@ -1,0 +1,110 @@
+"""MODEL on the command line: a built-in task, `timm:NAME`, or `module:function` of the user's own."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slrprune.cli.task_options import build_task, import_module, read_options
+from slrprune.errors import MissingExtraError, UsageError, closest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from slrprune.tasks import Task
+
+MODEL_HELP = "A task (see: slrprune tasks), timm:NAME, or module:function that returns (model, example_inputs)."
+_TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with an example of its inputs.
+
+    Attributes:
+        name: as the user wrote it.
+        model: in eval mode.
+        example_inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments.
+    """
+
+    name: str
+    model: "nn.Module"
+    example_inputs: Any
+
+
+def resolve(name: str, options: list[str], data: Path | None, verb: str) -> Subject:
+    """What MODEL stands for; weights that are not trained are drawn with seed 0.
+
+    Args:
+        name: MODEL.
+        options: what was given as --option; only tasks have any.
+        data: what was given as --data; only tasks have any.
+        verb: for messages.
+
+    Raises:
+        UsageError: an unknown name, with the closest ones; a function that cannot be found or returns something else.
+        MissingExtraError: timm is not installed.
+        SlrpruneError: what building the task raises.
+    """
+    import torch
+
+    from slrprune.tasks import available
+    from slrprune.train.seeding import seeded
+
+    given = read_options(options, data, verb)
+    with seeded(0, torch.device("cpu")):
+        if name in available():
+            return _of_task(name, build_task(name, given, verb))
+        if given:
+            raise UsageError(verb, "--data and --option are settings of tasks", f"{name!r} is none; leave them out.")
+        if name.startswith(_TIMM):
+            return _of_timm(name, verb)
+        if ":" in name:
+            return _of_function(name, verb)
+    way_out = f"Closest: {', '.join(closest(name, available()))}; or name timm:NAME or module:function."
+    raise UsageError(verb, f"there is no model {name!r}", way_out)
+
+
+def _of_task(name: str, task: "Task") -> Subject:
+    model = task.pretrained()
+    return Subject(name, (task.build_model() if model is None else model).eval(), task.example_input())
+
+
+def _of_timm(name: str, verb: str) -> Subject:
+    if importlib.util.find_spec("timm") is None:
+        raise MissingExtraError(f"{verb} {name}", "timm", "timm")
+    import timm
+    import torch
+    from timm.data.config import resolve_data_config
+
+    wanted = name.removeprefix(_TIMM)
+    if not timm.is_model(wanted):
+        raise UsageError(verb, f"timm has no model {wanted!r}", f"Closest: {_listed(wanted, timm.list_models())}.")
+    model = timm.create_model(wanted).eval()
+    settings = resolve_data_config(model=model)  # type: ignore[no-untyped-call]  # timm annotates a part of itself
+    return Subject(name, model, torch.randn(1, *settings["input_size"]))
+
+
+def _of_function(name: str, verb: str) -> Subject:
+    from torch import nn
+
+    from slrprune.tasks import Task
+
+    module_name, _, attribute = name.partition(":")
+    module = import_module(module_name, verb)
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        callables = [entry for entry in vars(module) if callable(getattr(module, entry)) and not entry.startswith("_")]
+        way_out = f"Closest: {_listed(attribute, callables)}." if callables else "It holds no functions."
+        raise UsageError(verb, f"the module {module_name!r} has no function {attribute!r}", way_out)
+    made = function()
+    if isinstance(made, Task):
+        return _of_task(name, made)
+    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):
+        return Subject(name, made[0].eval(), made[1])
+    problem = f"{name} returned a {type(made).__name__}"
+    raise UsageError(verb, problem, "It must return (model, example_inputs), or a slrprune.tasks.Task.")
+
+
+def _listed(word: str, choices: list[str]) -> str:
+    return ", ".join(closest(word, choices))

@@ -1,0 +1,41 @@
+"""`slrprune plan`: what pruning would bring on this machine, before any training."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slrprune.cli.consoles import out
+from slrprune.cli.cut import DENSE_HELP, SET_HELP, rules_for
+from slrprune.cli.models import MODEL_HELP, resolve
+from slrprune.cli.session import print_json
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    sparsity: Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")] = 0.9,
+    structure: Annotated[str, typer.Option("--set", help=SET_HELP)] = "unstructured",
+    dense: Annotated[list[str] | None, typer.Option(help=DENSE_HELP)] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch; its own choice by default.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Further settings of a task, as name=value.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what pruning would bring: file size, multiply-accumulates, and measured speed, layer by layer.
+
+    Nothing is trained: a copy with random weights is cut and measured on this machine.
+    """
+    import torch
+
+    from slrprune.deploy.plan import plan as predict
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    subject = resolve(model, option or [], data, "plan")
+    rules = rules_for(subject.model, structure, sparsity, dense or [])
+    report = predict(subject.model, rules, subject.example_inputs)
+    if as_json:
+        print_json({"model": subject.name, **asdict(report)})
+        return
+    out().print(str(report), markup=False, highlight=False, soft_wrap=True)
