@@ -8,7 +8,7 @@ from torch import Tensor
 _TILE = 112  # output positions of the widest register tile, as in csrc/slrk.h
 _CACHE_FLOATS = 4608  # of the input block: 18 KiB, so that weights and sums find room in a first-level cache of 32 KiB
 _BUFFER_FLOATS = 65536  # the block grows to at most this for the sake of long segments
-_SEGMENT = {1: 11, 4: 20}  # entries, by rows per group: shorter segments spend too much on reading and writing sums
+_SEGMENT = {1: 14, 4: 20}  # entries, by rows per group: shorter segments spend too much on reading and writing sums
 _ROWS_PER_CHUNK = (64, 128)
 _WHOLE = 16  # channels that are copied together fastest, in a linear layer
 _LARGEST_BLOCK = 65536  # taps within a block are 16-bit numbers
