@@ -56,11 +56,19 @@ def _derived(model: nn.Module) -> dict[int, Any]:
 
 
 def _make_permanent(model: nn.Module) -> None:
-    for module in model.modules():
+    for module in list(model.modules()):
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, prune.BasePruningMethod):
                 prune.remove(module, hook._tensor_name)
         if parametrize.is_parametrized(module):
-            assert isinstance(module.parametrizations, nn.ModuleDict)
-            for name in list(module.parametrizations):
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            _unparametrize(module)
+
+
+def _unparametrize(module: nn.Module) -> None:
+    """As `parametrize.remove_parametrizations`, which would change the class that the copy shares with the original."""
+    assert isinstance(module.parametrizations, nn.ModuleDict)
+    values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+    del module.parametrizations
+    module.__class__ = type(module).__bases__[0]
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=False))

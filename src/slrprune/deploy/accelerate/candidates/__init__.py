@@ -19,7 +19,7 @@ EXACT: tuple[Candidate, ...] = (
     SemiStructured(),
     DenseConverted(),
 )
-"""What is measured beside `DENSE`; all compute in the layer's own precision. Where none applies, the first one's reason is told."""
+"""What is measured beside `DENSE`, in the layer's own precision. Where none applies, the first one's reason is told."""
 BY_NAME: Mapping[str, Candidate] = MappingProxyType({each.name: each for each in (DENSE, *EXACT, BFLOAT16)})
 
 __all__ = ["BFLOAT16", "BY_NAME", "DENSE", "EXACT", "Candidate"]
