@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--part", choices=PARTS)
+    parser.add_argument("--settings", nargs="+", help="names of settings, in place of a part")
     parser.add_argument("--table", type=Path, help="a document in which to write the table of --out, and no run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
@@ -96,8 +97,9 @@ def main() -> None:
         text = insert(args.table.read_text(), "ablation", table(load_records(args.out)), str(args.table))
         args.table.write_text(text)
         return
-    if args.part is None:
-        parser.error("--part or --table is needed")
+    names = args.settings or PARTS.get(args.part)
+    if names is None:
+        parser.error("--part, --settings or --table is needed")
     targets = tuple(Target.at(value) for value in args.sparsity)
     arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in PARTS[args.part])
     plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
