@@ -54,6 +54,7 @@ def compare(
     for module in rivals or []:
         import_module(module, "compare")
     options = read_options(option or [], data, "compare")
+    keep = _keep(options, folds) if keep_models else None
     tasks = _tasks(task, options, folds)
     plan = Plan(
         arms=_arms(methods, distil),
@@ -70,7 +71,6 @@ def compare(
 
     def run(observer: "Observer", command: str) -> "tuple[RunRecord, ...]":
         chosen = _tuned(tasks[0], plan, folder, tune_trials, tune_epochs, workers=count, observer=observer)
-        keep = _keep(options, folds) if keep_models else None
         return _run(tasks, chosen, folder, workers=count, observer=observer, command=command, keep=keep)
 
     follow_and_show(run, folder, as_json=as_json, tells_runs=True)

@@ -81,8 +81,22 @@ def _of_timm(name: str, verb: str) -> Subject:
     if not timm.is_model(wanted):
         raise UsageError(verb, f"timm has no model {wanted!r}", f"Closest: {_listed(wanted, timm.list_models())}.")
     model = timm.create_model(wanted).eval()
+    _wake_(model)
     settings = resolve_data_config(model=model)  # type: ignore[no-untyped-call]  # timm annotates a part of itself
     return Subject(name, model, torch.randn(1, *settings["input_size"]))
+
+
+def _wake_(model: "nn.Module") -> None:
+    """Norms that start at zero, as the last one of a residual branch often does, start at one.
+
+    Folded into the layer before them they would make it all zeros, and no figure about the model would mean anything.
+    """
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1 and name.endswith("weight") and not parameter.any():
+                parameter.fill_(1)
 
 
 def _of_function(name: str, verb: str) -> Subject:

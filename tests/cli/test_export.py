@@ -1,0 +1,127 @@
+"""`slrprune export`: from the folder of a run to a file for another program."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from slrprune.compare import keep
+from slrprune.compare.keep import Keep, kept_models
+from slrprune.deploy import load_sparse
+from slrprune.errors import ArgumentError, DataError, StateError
+
+QUICK = ("compare", "blobs", "--sparsity", "0.75", "--workers", "1", "--seeds", "1", "--option", "noise=0.25")
+
+
+@pytest.fixture
+def run(slrprune):
+    """A comparison of one method that kept its model."""
+    result = slrprune(*QUICK, "--methods", "slr", "--out", "run", "--keep-models")
+    assert result.exit_code == 0
+    return Path("run")
+
+
+def test_a_kept_model_is_the_one_of_the_record(slrprune, run):
+    (kept,) = kept_models(run)
+    model, task = kept.rebuild()
+    (record,) = [json.loads(path.read_text()) for path in run.glob("*.json")]
+    assert task.evaluate(model, "test") == record["test_accuracy_after_cut"]
+    assert kept.options == {"noise": 0.25}
+    assert kept.run == "slr 75% seed 0"
+    weights = [model[0].weight, model[3].weight]
+    assert sum(int((weight == 0).sum()) for weight in weights) == 0.75 * 192
+
+
+def test_sparse(slrprune, run):
+    found = json.loads(slrprune("export", run, "--to", "sparse", "--json").stdout)
+    assert found["to"] == "sparse"
+    (kept,) = kept_models(run)
+    model, _ = kept.rebuild()
+    restored = load_sparse(found["path"])
+    assert all(torch.equal(tensor, restored[name]) for name, tensor in model.state_dict().items())
+    assert Path(found["path"]).stat().st_size == found["bytes"]
+    result = slrprune("export", run, "--to", "sparse", "--out", "mine.safetensors")
+    assert result.stdout.startswith("slr 75% seed 0: mine.safetensors: ")
+    assert Path("mine.safetensors").exists()
+
+
+def test_onnx(slrprune, run):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    from slrprune.deploy.handover import OnnxSession
+
+    found = json.loads(slrprune("export", run, "--to", "onnx", "--out", "mine.onnx", "--json").stdout)
+    assert found["relative_difference"] < 1e-4
+    (kept,) = kept_models(run)
+    model, task = kept.rebuild()
+    example = task.example_input()
+    torch.testing.assert_close(OnnxSession("mine.onnx").run(example)[0], model(example).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_shrunk(slrprune, run):
+    pytest.importorskip("torch_pruning")
+    from slrprune.deploy.shrink import resize_model_
+
+    (kept,) = kept_models(run)
+    model, task = kept.rebuild()
+    model[0].weight.data[:4] = 0  # four neurons that do nothing
+    keep.save_sparse(model, kept.path)
+    found = json.loads(slrprune("export", run, "--to", "shrunk", "--json").stdout)
+    assert found["parameters_after"] < found["parameters_before"]
+    state = load_sparse(found["path"])
+    rebuilt = task.build_model().eval()
+    resize_model_(rebuilt, {name: tensor.shape for name, tensor in state.items()})
+    load_sparse(found["path"], rebuilt)
+    example = task.example_input()
+    torch.testing.assert_close(rebuilt(example), model(example), rtol=1e-4, atol=1e-5)
+    assert rebuilt[0].out_features < 16
+
+
+def test_which_model_is_meant_has_to_be_clear(slrprune, run):
+    slrprune(*QUICK, "--methods", "slr,dense", "--out", "run", "--keep-models")
+    result = slrprune("export", run, "--to", "sparse")
+    assert result.exit_code == 1
+    assert "export: run holds 2 models. Name one of the files, for example run/models/blobs-mlp-dense" in result.stderr
+    second = kept_models(run)[1]
+    assert slrprune("export", second.path, "--to", "sparse").exit_code == 0
+
+
+def test_models_are_kept_afterwards_too(slrprune, run):
+    """A finished run without a model is repeated where its model is wanted, and gives the same."""
+    (kept,) = kept_models(run)
+    content, record = kept.path.read_bytes(), next(run.glob("*.json")).read_text()
+    kept.path.unlink()
+    slrprune(*QUICK, "--methods", "slr", "--out", "run", "--keep-models")
+    assert kept.path.read_bytes() == content
+    assert json.loads(next(run.glob("*.json")).read_text())["curve"] == json.loads(record)["curve"]
+    stamp = kept.path.stat().st_mtime_ns
+    slrprune(*QUICK, "--methods", "slr", "--out", "run", "--keep-models")
+    assert kept.path.stat().st_mtime_ns == stamp
+
+
+def test_what_holds_no_model_is_refused(slrprune, run):
+    slrprune(*QUICK, "--methods", "slr", "--out", "bare")
+    for arguments, sentence in (
+        (("bare",), "bare: holds no model. slrprune demo keeps one; slrprune compare keeps them with --keep-models."),
+        (("nowhere",), "nowhere: is no folder of a run. Name the folder that demo or compare wrote to."),
+    ):
+        result = slrprune("export", *arguments, "--to", "sparse")
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+    assert slrprune("export", run, "--to", "paper").exit_code == 2
+    result = slrprune(*QUICK, "--methods", "slr", "--folds", "2", "--keep-models")
+    assert "--keep-models and --folds exclude each other" in result.stderr
+    with pytest.raises(ArgumentError, match=r"Keep\(options=.*\): options must hold bools, numbers, strings, paths"):
+        Keep({"weights": torch.zeros(2)})
+
+
+def test_damaged_notes_are_refused(run):
+    (kept,) = kept_models(run)
+    note = kept.path.with_suffix(".json")
+    note.write_text(json.dumps({"version": 99}))
+    with pytest.raises(StateError, match=r"has version 99, and this program reads version 1"):
+        kept_models(run)
+    note.write_text("{")
+    with pytest.raises(DataError, match=r"does not say how to build .*\. Delete the model, and repeat the run\."):
+        kept_models(run)
