@@ -101,7 +101,7 @@ def main() -> None:
     if names is None:
         parser.error("--part, --settings or --table is needed")
     targets = tuple(Target.at(value) for value in args.sparsity)
-    arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in PARTS[args.part])
+    arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in names)
     plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
     compare(SmallCifar(args.data), plan, args.out)
 
