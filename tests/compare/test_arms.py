@@ -2,7 +2,7 @@
 
 import pytest
 
-from slrprune import SLR, Global, Pruner
+from slrprune import SLR, CubicRamp, Global, Pruner
 from slrprune.compare import MethodArm, RivalArm, Target, arms, available, find, register
 from slrprune.errors import ArgumentError
 
@@ -43,7 +43,7 @@ def test_names_and_settings_are_unique():
 
 def test_dpf_is_slr_with_the_unit_step():
     (dpf,) = find(["dpf"])
-    assert dpf.method == SLR(sigma=1.0)
+    assert dpf.method == SLR(sigma=1.0, ramp=CubicRamp())
 
 
 def test_a_registered_rival_is_found_last():
