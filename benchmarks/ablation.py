@@ -51,20 +51,25 @@ PARTS = {
 
 
 def table(records: Sequence[RunRecord]) -> str:
-    """Markdown: one row per setting, validation accuracy after the cut, and the difference to `path`."""
-    found: dict[str, dict[int, float]] = {}
-    for record in records:
+    """Markdown: for each target and length one row per setting, with the difference to `path`."""
+    grouped: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
+    for record in sorted(records, key=lambda record: (record.target, record.epochs)):
         if record.val_accuracy_after_cut is not None:
-            found.setdefault(record.method, {})[record.seed] = record.val_accuracy_after_cut
+            runs = grouped.setdefault((record.target, record.epochs), {})
+            runs.setdefault(record.method, {})[record.seed] = record.val_accuracy_after_cut
+    return "\n\n".join(
+        f"**{target}, {epochs} epochs**\n\n{_rows(found)}" for (target, epochs), found in grouped.items()
+    )
+
+
+def _rows(found: Mapping[str, Mapping[int, float]]) -> str:
     lines = [
         "| setting | what it is | seeds | validation accuracy | against `path` |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for part in PARTS.values():
-        for name in part:
-            if name in found:
-                what = VARIANTS[name][0] if name in VARIANTS else find([name])[0].description
-                lines.append(f"| {name} | {what} | {len(found[name])} | {_mean(found[name])} | {_lead(name, found)} |")
+    for name in (name for part in PARTS.values() for name in part if name in found):
+        what = VARIANTS[name][0] if name in VARIANTS else find([name])[0].description
+        lines.append(f"| {name} | {what} | {len(found[name])} | {_mean(found[name])} | {_lead(name, found)} |")
     return "\n".join(lines)
 
 
