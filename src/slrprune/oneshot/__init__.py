@@ -7,6 +7,10 @@ from slrprune.oneshot.least_squares import refit as refit
 from slrprune.oneshot.magnitude import Magnitude as Magnitude
 from slrprune.oneshot.per_row import PerRow as PerRow
 from slrprune.oneshot.problem import LayerProblem as LayerProblem
+from slrprune.oneshot.report import LayerRecord as LayerRecord
+from slrprune.oneshot.report import OneShotReport as OneShotReport
+from slrprune.oneshot.report import Progress as Progress
+from slrprune.oneshot.run import prune as prune
 from slrprune.oneshot.slr import SLR as SLR
 from slrprune.oneshot.solver import Solution as Solution
 from slrprune.oneshot.solver import Solver as Solver

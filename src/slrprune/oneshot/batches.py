@@ -1,0 +1,53 @@
+"""Calibration batches: what they are, how a model takes them, how two runs can tell that they have the same."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from slrprune.errors import DataError
+
+Batch = Tensor | Sequence[object] | Mapping[str, object]
+"""One call of the model: its argument, its positional arguments, or its keyword arguments."""
+
+
+def checked_batches(calibration: Iterable[Batch]) -> list[Batch]:
+    """All batches.
+
+    Raises:
+        DataError: none at all, or one without rows.
+    """
+    batches = list(calibration)
+    if not batches:
+        raise DataError("prune(calibration)", "holds no batch", "Give at least one; some hundred rows do for a layer.")
+    for number, batch in enumerate(batches):
+        if not any(tensor.numel() for tensor in _tensors(batch)):
+            raise DataError("prune(calibration)", f"batch {number} holds no rows", "Leave it out.")
+    return batches
+
+
+def run_model(model: nn.Module, batch: Batch) -> object:
+    """The model's output for one batch."""
+    if isinstance(batch, Tensor):
+        return model(batch)
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(*batch)
+
+
+def digest(batches: Sequence[Batch]) -> str:
+    """A SHA-256 of all tensors of the batches."""
+    found = hashlib.sha256()
+    for batch in batches:
+        for tensor in _tensors(batch):
+            found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    if isinstance(batch, Tensor):
+        return [batch]
+    values = batch.values() if isinstance(batch, Mapping) else batch
+    return [value for value in values if isinstance(value, Tensor)]
