@@ -13,7 +13,7 @@ class Net(nn.Module):
     def __init__(self, use):
         super().__init__()
         self.conv, self.norm, self.other = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
-        self.relu, self.use = nn.ReLU(), use
+        self.relu, self.use, self.idle, self.drop = nn.ReLU(), use, nn.Identity(), nn.Dropout2d()
 
     def forward(self, x):
         return self.use(self, x)
@@ -52,6 +52,7 @@ def in_place_and_read_again(net, x):
         (lambda net, x: net.norm(net.conv(x)).relu_(), 1, True),
         (lambda net, x: net.norm(net.conv(x).relu()), 0, True),
         (lambda net, x: net.other(net.norm(net.conv(x))), 2, False),
+        (lambda net, x: net.relu(net.idle(net.norm(net.drop(net.conv(x))))), 1, True),
         (lambda net, x: net.norm(net.conv(x)) + net.norm(x), 1, False),
         (twice, 0, False),
         (two_readers, 0, False),

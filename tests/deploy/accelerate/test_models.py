@@ -40,6 +40,19 @@ def test_timm_resnet18_in_channels_last(pruned, accelerated, invented):
 
 
 @pytest.mark.usefixtures("needs_kernels")
+def test_mixed_layouts_convert_nothing(pruned, accelerated, invented):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.Conv2d(16, 16, 1), nn.ReLU())
+    pruned(model)[0].weight.data.normal_()  # which stays dense, as a stem does
+    example, other = torch.randn(2, 3, 9, 9), torch.randn(1, 3, 12, 8)
+    result, report = accelerated(model, example, other, timer=invented(total={"accelerated, mixed": 0.5}))
+    assert report.chosen == "accelerated, mixed"
+    assert [row.chosen for row in report.rows] == ["dense", "sparse kernel", "sparse kernel"]
+    assert result.model.get_submodule("0")(example).is_contiguous(memory_format=torch.channels_last)
+    assert isinstance(result.model.get_submodule("2"), PackedConv2d)
+    assert result(example).is_contiguous()
+
+
+@pytest.mark.usefixtures("needs_kernels")
 def test_mlp_with_batchnorm(pruned, accelerated, invented):
     model = nn.Sequential(nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
     result, report = accelerated(pruned(model), torch.randn(4, 64), torch.randn(1, 64), timer=invented())

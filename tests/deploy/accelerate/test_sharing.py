@@ -14,6 +14,14 @@ from slrprune.deploy.kernels import PackedConv2d, PackedLinear
 pytestmark = pytest.mark.usefixtures("needs_kernels")
 
 
+@pytest.fixture(autouse=True, params=[1, 2])
+def threads(request):
+    """One thread, and two, so that the kernels' pool takes part."""
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def fast(pruned, invented):
     model = pruned(nn.Sequential(nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10)))

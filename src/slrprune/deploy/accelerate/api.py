@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from slrprune.deploy.accelerate.candidates import BFLOAT16, BY_NAME, DENSE, EXACT, Candidate
+from slrprune.deploy.accelerate.candidates import BFLOAT16, BY_NAME, CONVERTED, DENSE, EXACT, Candidate
 from slrprune.deploy.accelerate.choices import Choices
-from slrprune.deploy.accelerate.choose import apply, choose
+from slrprune.deploy.accelerate.choose import Choice, apply, choose
 from slrprune.deploy.accelerate.layer import Layout
 from slrprune.deploy.accelerate.module import Accelerated
 from slrprune.deploy.accelerate.report import AccelerateReport
@@ -88,17 +88,22 @@ def accelerate(
 
 
 def _measured(work: Work, candidates: tuple[Candidate, ...], timer: Timer) -> tuple[Variant, dict[str, float]]:
-    """Chooses layer by layer, then as a whole."""
+    """Chooses layer by layer in every layout, then among the whole models."""
     dense: list[Variant] = []
     tuned: list[Variant] = []
+    first: list[Choice] = []
     for layout in work.layouts:
-        choices = [choose(layer, candidates, timer, work.tolerance) for layer in work.layers(layout)]
-        if not dense:
-            dense.append(work.as_it_was(choices))
+        # Where layouts mix, the inputs of a layer depend on what the layers before it are.
+        guess = [choice for choice in first if choice.row.chosen != CONVERTED.name] if layout is Layout.MIXED else []
+        choices = [choose(layer, candidates, timer, work.tolerance) for layer in work.layers(layout, guess)]
         variant = work.variant(f"accelerated, {layout.value}", layout, choices).runnable(work.inputs)
+        if not first:
+            first = choices
+            dense.append(work.as_it_was(choices))
         if not variant.is_dense:
             tuned.append(variant)
-        if layout is not Layout.CONTIGUOUS or not work.fused.is_unchanged:
+        is_new = not work.fused.is_unchanged if layout is Layout.CONTIGUOUS else layout is Layout.CHANNELS_LAST
+        if is_new:  # mixed, all dense layers are channels_last
             dense.append(variant.dense(f"dense, {layout.value}"))
     return fastest(dense, tuned, work.inputs, timer)
 

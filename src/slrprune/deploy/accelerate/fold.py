@@ -28,6 +28,11 @@ def is_relu(module: nn.Module) -> bool:
     return isinstance(module, nn.ReLU) and not has_hooks(module)
 
 
+def does_nothing(module: nn.Module) -> bool:
+    """Whether a module in eval mode returns what it gets."""
+    return isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)) and not has_hooks(module)
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Whether calling the module has other effects than its forward."""
     return bool(module._forward_hooks or module._forward_pre_hooks)

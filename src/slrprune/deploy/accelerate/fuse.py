@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import fx, nn
 
 from slrprune.deploy.accelerate.copying import shallow_copy
-from slrprune.deploy.accelerate.graph import fold_, is_read, take_relus_
+from slrprune.deploy.accelerate.graph import drop_identities_, fold_, is_read, take_relus_
 from slrprune.deploy.accelerate.layer import Calls, Layer, find_layers, obstacle
 from slrprune.deploy.accelerate.sequential import fuse_sequentials_
 from slrprune.deploy.shrink.example import described
@@ -64,6 +64,7 @@ def _in_graph(model: nn.Module, layers: Calls, kept_dense: dict[str, str]) -> Fu
     traced = fx.symbolic_trace(shallow_copy(model))
     read = {name: "the forward pass reads its weight directly" for name in layers if is_read(traced, name)}
     layers = {name: calls for name, calls in layers.items() if name not in read}
+    drop_identities_(traced)
     folded = fold_(traced, layers)
     relus = take_relus_(traced, layers)
     traced.graph.lint()

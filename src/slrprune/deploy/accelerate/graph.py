@@ -4,11 +4,18 @@ import torch
 from torch import fx
 from torch.nn import functional as F
 
-from slrprune.deploy.accelerate.fold import folded, is_relu
+from slrprune.deploy.accelerate.fold import does_nothing, folded, is_relu
 from slrprune.deploy.accelerate.layer import Calls
 
 _RELU_FUNCTIONS = (F.relu, F.relu_, torch.relu, torch.relu_)
 _RELU_METHODS = ("relu", "relu_")
+
+
+def drop_identities_(traced: fx.GraphModule) -> None:
+    """Takes out what does nothing at inference, and would stand between a layer and its BatchNorm or ReLU."""
+    for node in list(traced.graph.nodes):
+        if node.op == "call_module" and does_nothing(traced.get_submodule(str(node.target))):
+            _drop(traced, node, node.args[0])
 
 
 def fold_(traced: fx.GraphModule, layers: Calls) -> int:

@@ -18,20 +18,25 @@ class Layout(enum.Enum):
 
     CONTIGUOUS = "contiguous"
     CHANNELS_LAST = "channels_last"
+    MIXED = "mixed"
+    """Every layer returns what suits it, and takes what comes; dense convolutions prefer channels_last."""
 
     @property
-    def memory_format(self) -> torch.memory_format:
-        """Torch's name of it."""
-        return torch.channels_last if self is Layout.CHANNELS_LAST else torch.contiguous_format
+    def of_weights(self) -> "Layout":
+        """The layout of dense convolutions' weights, which is the layout of their outputs."""
+        return Layout.CONTIGUOUS if self is Layout.CONTIGUOUS else Layout.CHANNELS_LAST
 
     @property
     def other(self) -> "Layout":
-        """The one that is not this one."""
-        return Layout.CONTIGUOUS if self is Layout.CHANNELS_LAST else Layout.CHANNELS_LAST
+        """The layout that weights do not have."""
+        return Layout.CHANNELS_LAST if self is Layout.CONTIGUOUS else Layout.CONTIGUOUS
 
     def of(self, tensor: Tensor) -> Tensor:
-        """`tensor` in this layout; without a copy where it is so already, or is no batch of images."""
-        return tensor.contiguous(memory_format=self.memory_format) if tensor.dim() == 4 else tensor
+        """`tensor` in this layout; without a copy where it is so already, is no batch of images, or may be mixed."""
+        if tensor.dim() != 4 or self is Layout.MIXED:
+            return tensor
+        last = self is Layout.CHANNELS_LAST
+        return tensor.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 @dataclass(frozen=True)

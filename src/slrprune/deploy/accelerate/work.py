@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from slrprune.deploy.accelerate.candidates import DENSE
+from slrprune.deploy.accelerate.candidates import BY_NAME, DENSE
 from slrprune.deploy.accelerate.choose import Choice, apply
 from slrprune.deploy.accelerate.copying import frozen_copy
 from slrprune.deploy.accelerate.fuse import Fused, fuse
@@ -40,11 +40,17 @@ class Work:
         has_images = any(len(call.shape) == 4 for layer in self.fused.layers for call in layer.calls)
         return tuple(Layout) if has_images else (Layout.CONTIGUOUS,)
 
-    def layers(self, layout: Layout) -> list[Layer]:
-        """The layers that can be replaced, with what they are called with where all are dense in this layout."""
+    def layers(self, layout: Layout, guess: Sequence[Choice] = ()) -> list[Layer]:
+        """The layers that can be replaced, in this layout, with what they are called with there.
+
+        Args:
+            layout: of the images.
+            guess: what the layers will probably be, as they were chosen in another layout; dense where nothing is said.
+        """
+        chosen = {choice.row.name: choice.row.chosen for choice in guess}
         layers = [replace(layer, layout=layout) for layer in self.fused.layers]
-        dense = self.variant("dense", layout, [apply(layer, DENSE, "") for layer in layers]).model
-        calls = observe(dense, [layer.name for layer in layers], self.inputs)
+        likely = [apply(layer, BY_NAME[chosen.get(layer.name, DENSE.name)], "") for layer in layers]
+        calls = observe(self.variant("", layout, likely).model, [layer.name for layer in layers], self.inputs)
         return [replace(layer, calls=calls[layer.name]) for layer in layers]
 
     def variant(self, name: str, layout: Layout, choices: Sequence[Choice]) -> Variant:

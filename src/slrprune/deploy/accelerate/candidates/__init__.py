@@ -10,6 +10,7 @@ from slrprune.deploy.accelerate.candidates.semi_structured import SemiStructured
 from slrprune.deploy.accelerate.candidates.sparse_kernel import BlockKernel, SparseKernel
 
 DENSE = Dense()
+CONVERTED = DenseConverted()
 BFLOAT16 = DenseBfloat16()
 EXACT: tuple[Candidate, ...] = (
     SparseKernel(),
@@ -17,9 +18,9 @@ EXACT: tuple[Candidate, ...] = (
     BlockSparseRows(16),
     BlockSparseRows(32),
     SemiStructured(),
-    DenseConverted(),
+    CONVERTED,
 )
 """What is measured beside `DENSE`, in the layer's own precision. Where none applies, the first one's reason is told."""
 BY_NAME: Mapping[str, Candidate] = MappingProxyType({each.name: each for each in (DENSE, *EXACT, BFLOAT16)})
 
-__all__ = ["BFLOAT16", "BY_NAME", "DENSE", "EXACT", "Candidate"]
+__all__ = ["BFLOAT16", "BY_NAME", "CONVERTED", "DENSE", "EXACT", "Candidate"]

@@ -20,7 +20,7 @@ class Dense(Candidate):
 
     def build(self, layer: Layer) -> nn.Module:
         """The layer itself where the layout is contiguous, otherwise a copy with its weight in the layout."""
-        return finished(_in_layout(layer.module, layer.layout), layer.relu)
+        return finished(_in_layout(layer.module, layer.layout.of_weights), layer.relu)
 
 
 class DenseConverted(Candidate):
@@ -52,7 +52,7 @@ class DenseBfloat16(Candidate):
 
     def build(self, layer: Layer) -> nn.Module:
         """The layer between two conversions."""
-        inner = copy.deepcopy(_in_layout(layer.module, layer.layout)).to(torch.bfloat16)
+        inner = copy.deepcopy(_in_layout(layer.module, layer.layout.of_weights)).to(torch.bfloat16)
         return _Bfloat16(finished(inner, layer.relu))
 
 

@@ -37,8 +37,8 @@ class SparseKernel(Candidate):
         if self.name not in layer.kept:  # packing takes longer than measuring
             layer.kept[self.name] = self._packed(layer)
         packed = layer.kept[self.name]
-        has_images = isinstance(layer.module, nn.Conv2d) and layer.layout is not Layout.CONTIGUOUS
-        return InLayout(packed, layer.layout) if has_images else packed
+        is_other = isinstance(layer.module, nn.Conv2d) and layer.layout is Layout.CHANNELS_LAST
+        return InLayout(packed, layer.layout) if is_other else packed
 
     def _packed(self, layer: Layer) -> nn.Module:
         module = layer.module
