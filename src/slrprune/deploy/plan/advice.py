@@ -97,7 +97,7 @@ def _no_speed(plan: Plan) -> list[str]:
 def _no_smaller_file(plan: Plan) -> list[str]:
     if plan.compression_ratio >= _SMALLER:
         return []
-    return [f"the file gets only {plan.compression_ratio:.2f}x smaller: too few of all weights are zero."]
+    return [f"the file hardly gets smaller ({plan.compression_ratio:.2f}x): too few of all weights are zero."]
 
 
 def _some(rows: Sequence[PlanRow]) -> str:
