@@ -1,10 +1,11 @@
 """What `accelerate` returns: the model with its layers replaced, which explains inputs that it cannot take."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from slrprune.deploy.accelerate.fold import has_hooks
 from slrprune.deploy.shrink.example import described, tensors_in
 from slrprune.errors import UsageError
 
@@ -28,6 +29,8 @@ class Accelerated(nn.Module):
         super().__init__()
         self.model = model
         self.training = False
+        # Straight to its forward where there are no hooks to run: the way there takes longer than a small layer.
+        self._run: Callable[..., Any] = model.__call__ if has_hooks(model) else model.forward
         self._kinds = [_Kind(tensor) for tensor in tensors_in(inputs)]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -38,7 +41,7 @@ class Accelerated(nn.Module):
                 rank, dtype, device or size.
         """
         try:
-            return self.model(*args, **kwargs)
+            return self._run(*args, **kwargs)
         except Exception as error:
             problem = self._unlike(tensors_in((args, kwargs)))
             if not problem:
