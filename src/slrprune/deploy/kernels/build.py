@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent
 LIBRARY = FOLDER / "_slrk.so"
 
 _PER_INSTRUCTION_SET = ("tiles.c", "lookup.c", "helpers.c")
-_ONCE = ("api.c", "check.c", "conv.c", "linear.c", "panel.c", "pool.c")
+_ONCE = ("api.c", "check.c", "conv.c", "linear.c", "panel.c", "pool.c", "unpack.c")
 _FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra")
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 _SETS: dict[str, tuple[str, ...]] = {"baseline": ()}  # on ARM that is NEON

@@ -18,6 +18,7 @@ class CheckedWeight:
 
     Args:
         version: the tensor's version counter at the time of the check.
+        address: that of the tensor then; `share_memory_` and their like move a tensor without a new version.
         pointer: address of the packed weight.
         copy: owner of that address where the tensor's own could not be used, otherwise None.
         rows: outputs.
@@ -26,11 +27,16 @@ class CheckedWeight:
     """
 
     version: int
+    address: int
     pointer: int
     copy: Tensor | None
     rows: int
     channels: int
     kernel_size: tuple[int, int]
+
+    def is_of(self, packed: Tensor) -> bool:
+        """Whether the tensor that was checked is as it was then."""
+        return self.version == packed._version and self.address == packed.data_ptr()
 
 
 _seen = WeakTensorKeyDictionary()  # tensor to CheckedWeight, which therefore must not refer to the tensor
@@ -48,7 +54,7 @@ def check_once(packed: Tensor) -> CheckedWeight:
     if packed.is_inference():
         return _check(packed, -1)
     known: CheckedWeight | None = _seen.get(packed)
-    if known is None or known.version != packed._version:
+    if known is None or not known.is_of(packed):
         known = _check(packed, packed._version)
         _seen[packed] = known
     return known
@@ -60,6 +66,8 @@ def _check(packed: Tensor, version: int) -> CheckedWeight:
     if packed.dtype is not torch.uint8 or packed.dim() != 1 or packed.device.type != "cpu":
         got = f"got {packed.dtype}, shape {tuple(packed.shape)}, on {packed.device}"
         raise StateError(where, f"a packed weight is a one-dimensional uint8 tensor on the CPU, {got}")
+    if packed.numel() > packed.untyped_storage().nbytes() - packed.storage_offset():
+        raise StateError(where, "the memory of the packed weight was given back", "Pack the weight again.")
     memory = packed
     if packed.is_inference() or not packed.is_contiguous() or packed.data_ptr() % _ALIGN:
         with torch.inference_mode(False):
@@ -69,6 +77,7 @@ def _check(packed: Tensor, version: int) -> CheckedWeight:
     header = blob.read_header(memory)
     return CheckedWeight(
         version=version,
+        address=packed.data_ptr(),
         pointer=memory.data_ptr(),
         copy=None if memory is packed else memory,
         rows=header["rows"],

@@ -27,6 +27,9 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "slrk_expands": (_INT, []),
     "slrk_use_isa": (_INT, [ctypes.c_char_p]),
     "slrk_fma_probe": (_INT, [_LONG, _POINTER]),
+    "slrk_unpack": (_INT, [_POINTER, _LONG, _INT, _POINTER, _LONG, _POINTER, _INT, _INT, _POINTER, _LONG]),
+    "slrk_count_ones": (_LONG, [_POINTER, _LONG]),
+    "slrk_join_bits": (None, [_POINTER, _LONG, _POINTER, _INT]),
     "slrk_read_probe": (None, [_POINTER, _LONG, _POINTER]),
 }
 
@@ -39,6 +42,7 @@ class _Found:
 
 _lock = threading.Lock()
 _found: _Found | None = None
+_told = False
 
 
 def is_available() -> bool:
@@ -62,6 +66,12 @@ def library() -> ctypes.CDLL:
         problem = f"the sparse kernels are not available: {found.reason}"
         raise UsageError("slrprune.deploy.kernels", problem, f"{_WAY_OUT}.")
     return found.library
+
+
+def library_if_any() -> ctypes.CDLL | None:
+    """As `library`, but None where there is none, and no word about it: for what does as well without."""
+    with _lock:
+        return _find().library
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -90,17 +100,21 @@ def use_instruction_set(name: str) -> None:
 
 
 def _look() -> _Found:
-    global _found
+    global _told
     with _lock:
-        if _found is None:
-            _found = _load()
-            if _found.library is None and os.environ.get(_VARIABLE) != "off":
-                _log.warning(
-                    "Pruned layers run on dense torch: the sparse kernels are not available: %s. %s.",
-                    _found.reason,
-                    _WAY_OUT,
-                )
-        return _found
+        found = _find()
+        if found.library is None and not _told and os.environ.get(_VARIABLE) != "off":
+            _told = True
+            text = "Pruned layers run on dense torch: the sparse kernels are not available: %s. %s."
+            _log.warning(text, found.reason, _WAY_OUT)
+        return found
+
+
+def _find() -> _Found:
+    global _found
+    if _found is None:
+        _found = _load()
+    return _found
 
 
 def _load() -> _Found:

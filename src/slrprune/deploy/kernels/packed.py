@@ -39,7 +39,7 @@ class _Packed(nn.Module):
         if packed.is_inference():
             return check_once(packed)
         known = self._known
-        if known is None or known[0] is not packed or known[1].version != packed._version:
+        if known is None or known[0] is not packed or not known[1].is_of(packed):
             known = self._known = (packed, check_once(packed))
         return known[1]
 
@@ -126,6 +126,7 @@ def _can_call_directly(x: Tensor) -> bool:
     """
     return (
         type(x) is Tensor
+        and not x.is_meta
         and not (x.requires_grad and torch.is_grad_enabled())
         and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._is_tracing()
