@@ -1,5 +1,6 @@
 """The tiny Llama of llama2.c (stories260K): its network, its tokenizer, its stories."""
 
+import re
 import struct
 from pathlib import Path
 
@@ -120,12 +121,22 @@ class Tokenizer:
             self.pieces.setdefault(data[offset + 8 : offset + 8 + length], len(self.scores))
             self.scores.append(score)
             offset += 8 + length
+        self._known: dict[str, list[int]] = {}
         self.texts = {number: text for text, number in self.pieces.items()}
 
     def encode(self, text: str) -> list[int]:
-        """Tokens, beginning with token 1 and a space."""
+        """Tokens, beginning with token 1 and a space. No piece reaches past a space, so words are merged alone."""
+        words = re.findall(r" [^ ]*", " " + text.strip())
+        return [1, *(token for word in words for token in self._word(word))]
+
+    def _word(self, word: str) -> list[int]:
+        if word not in self._known:
+            self._known[word] = self._merged(word)
+        return self._known[word]
+
+    def _merged(self, text: str) -> list[int]:
         tokens = []
-        for character in " " + text.strip():
+        for character in text:
             piece = character.encode()
             tokens += [self.pieces[piece]] if piece in self.pieces else [byte + 3 for byte in piece]
         while True:
@@ -135,7 +146,7 @@ class Tokenizer:
                 if merged is not None and self.scores[merged] > best:
                     best, place, chosen = self.scores[merged], i, merged
             if place < 0:
-                return [1, *tokens]
+                return tokens
             tokens[place : place + 2] = [chosen]
 
 
