@@ -20,6 +20,7 @@ WAY_OUT = "With a C compiler, `python -m slrprune.deploy.kernels.build` compiles
 def _not_looked(monkeypatch):
     """As in a process that has not asked for the kernels yet."""
     monkeypatch.setattr(native, "_found", None)
+    monkeypatch.setattr(native, "_told", False)
     monkeypatch.delenv("SLRPRUNE_KERNELS", raising=False)
 
 
@@ -75,16 +76,23 @@ def test_off_is_silent(monkeypatch, caplog):
 
 
 @pytest.mark.usefixtures("_library")
-def test_the_variable_chooses_an_instruction_set(monkeypatch, instruction_set):
-    monkeypatch.setattr(native, "_found", None)
-    monkeypatch.setenv("SLRPRUNE_KERNELS", "baseline")
-    assert kernels.is_available()
-    assert kernels.instruction_set() == "baseline"
-    native._found = None
-    monkeypatch.setenv("SLRPRUNE_KERNELS", "sse9")
-    assert kernels.why_unavailable() == (
-        "SLRPRUNE_KERNELS=sse9 asks for an instruction set that this machine does not have"
-    )
+def test_the_variable_chooses_an_instruction_set(monkeypatch):
+    before, found = kernels.instruction_set(), native._found
+    try:
+        for name in kernels.instruction_sets():
+            native._found = None
+            monkeypatch.setenv("SLRPRUNE_KERNELS", name)
+            assert kernels.is_available()
+            assert kernels.instruction_set() == name
+        native._found = None
+        monkeypatch.setenv("SLRPRUNE_KERNELS", "sse9")
+        reason = "SLRPRUNE_KERNELS=sse9 asks for an instruction set that this machine does not have"
+        assert kernels.why_unavailable() == reason
+        with pytest.raises(UsageError, match=f"{reason}. Unset SLRPRUNE_KERNELS, and the fastest one is used"):
+            kernels.pack_linear(torch.ones(2, 2))
+    finally:
+        native._found = found
+        native.use_instruction_set(before)
 
 
 def test_a_program_runs_without_kernels():
@@ -102,7 +110,8 @@ def test_a_program_runs_without_kernels():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == (
-        "slrprune.deploy.kernels: the sparse kernels are not available: SLRPRUNE_KERNELS=off turns them off. " + WAY_OUT
+        "slrprune.deploy.kernels: the sparse kernels are not available: SLRPRUNE_KERNELS=off turns them off. "
+        "Unset SLRPRUNE_KERNELS."
     )
     assert not done.stderr
 

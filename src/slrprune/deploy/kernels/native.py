@@ -16,7 +16,7 @@ from slrprune.errors import ArgumentError, UsageError
 
 _log = logging.getLogger(__name__)
 _VARIABLE = "SLRPRUNE_KERNELS"
-_WAY_OUT = "With a C compiler, `python -m slrprune.deploy.kernels.build` compiles them"
+_COMPILE = "With a C compiler, `python -m slrprune.deploy.kernels.build` compiles them."
 _POINTER, _INT, _LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "slrk_check": (_INT, [_POINTER, _LONG]),
@@ -37,7 +37,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 @dataclass(frozen=True)
 class _Found:
     library: ctypes.CDLL | None
-    reason: str  # why there is none
+    reason: str = ""  # why there is none
+    way_out: str = _COMPILE
 
 
 _lock = threading.Lock()
@@ -64,7 +65,7 @@ def library() -> ctypes.CDLL:
     found = _found or _look()
     if found.library is None:
         problem = f"the sparse kernels are not available: {found.reason}"
-        raise UsageError("slrprune.deploy.kernels", problem, f"{_WAY_OUT}.")
+        raise UsageError("slrprune.deploy.kernels", problem, found.way_out)
     return found.library
 
 
@@ -105,8 +106,8 @@ def _look() -> _Found:
         found = _find()
         if found.library is None and not _told and os.environ.get(_VARIABLE) != "off":
             _told = True
-            text = "Pruned layers run on dense torch: the sparse kernels are not available: %s. %s."
-            _log.warning(text, found.reason, _WAY_OUT)
+            text = "Pruned layers run on dense torch: the sparse kernels are not available: %s. %s"
+            _log.warning(text, found.reason, found.way_out)
         return found
 
 
@@ -122,10 +123,10 @@ def _load() -> _Found:
 
     wanted = os.environ.get(_VARIABLE, "")
     if wanted == "off":
-        return _Found(None, f"{_VARIABLE}=off turns them off")
+        return _Found(None, f"{_VARIABLE}=off turns them off", f"Unset {_VARIABLE}.")
     if not build.LIBRARY.exists():
         if sys.platform == "win32":
-            return _Found(None, "they are not built on Windows")
+            return _Found(None, "they are not built on Windows", "")
         return _Found(None, "they were not compiled when slrprune was installed")
     if not build.is_current():
         return _Found(None, "their sources have changed since they were compiled")
@@ -137,5 +138,6 @@ def _load() -> _Found:
     except (OSError, AttributeError) as error:
         return _Found(None, f"the library cannot be loaded ({error})")
     if wanted and not library.slrk_use_isa(wanted.encode()):
-        return _Found(None, f"{_VARIABLE}={wanted} asks for an instruction set that this machine does not have")
-    return _Found(library, "")
+        reason = f"{_VARIABLE}={wanted} asks for an instruction set that this machine does not have"
+        return _Found(None, reason, f"Unset {_VARIABLE}, and the fastest one is used.")
+    return _Found(library)
