@@ -148,7 +148,7 @@ def test_layers_that_stay_say_why(pruned, accelerated, invented):
         "shared": "the model knows it under several names",
         "attention.out_proj": "it is part of a module whose fast path in torch reads the weight directly",
     }
-    assert "Modules of other kinds stay as they are: MultiheadAttention." in report.notes
+    assert "Modules of other kinds stay as they are: MultiheadAttention (attention)." in report.notes
 
 
 def test_a_model_that_looks_into_its_layer_keeps_it(pruned, accelerated, invented, needs_kernels):

@@ -93,17 +93,16 @@ def _measured(work: Work, candidates: tuple[Candidate, ...], timer: Timer) -> tu
     tuned: list[Variant] = []
     first: list[Choice] = []
     for layout in work.layouts:
-        # Where layouts mix, the inputs of a layer depend on what the layers before it are.
-        guess = [choice for choice in first if choice.row.chosen != CONVERTED.name] if layout is Layout.MIXED else []
+        # Where layouts mix, what a layer gets depends on what the layers before it are.
+        guess = [choice for choice in first if choice.row.chosen != CONVERTED.name]
         choices = [choose(layer, candidates, timer, work.tolerance) for layer in work.layers(layout, guess)]
         variant = work.variant(f"accelerated, {layout.value}", layout, choices).runnable(work.inputs)
-        if not first:
-            first = choices
-            dense.append(work.as_it_was(choices))
         if not variant.is_dense:
             tuned.append(variant)
-        is_new = not work.fused.is_unchanged if layout is Layout.CONTIGUOUS else layout is Layout.CHANNELS_LAST
-        if is_new:  # mixed, all dense layers are channels_last
+        if not first:
+            first = list(variant.choices)
+            dense.append(work.as_it_was(choices))
+        if layout is not Layout.CONTIGUOUS or not work.fused.is_unchanged:
             dense.append(variant.dense(f"dense, {layout.value}"))
     return fastest(dense, tuned, work.inputs, timer)
 

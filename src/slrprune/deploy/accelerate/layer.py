@@ -14,29 +14,23 @@ from slrprune.deploy.shrink.example import run
 
 
 class Layout(enum.Enum):
-    """The memory format in which images travel from layer to layer."""
+    """The memory format of images on their way from layer to layer."""
 
     CONTIGUOUS = "contiguous"
+    """All are contiguous."""
     CHANNELS_LAST = "channels_last"
-    MIXED = "mixed"
-    """Every layer returns what suits it, and takes what comes; dense convolutions prefer channels_last."""
-
-    @property
-    def of_weights(self) -> "Layout":
-        """The layout of dense convolutions' weights, which is the layout of their outputs."""
-        return Layout.CONTIGUOUS if self is Layout.CONTIGUOUS else Layout.CHANNELS_LAST
+    """Dense convolutions give channels_last, sparse kernels contiguous ones; each takes what comes."""
 
     @property
     def other(self) -> "Layout":
-        """The layout that weights do not have."""
+        """The one that is not this one."""
         return Layout.CHANNELS_LAST if self is Layout.CONTIGUOUS else Layout.CONTIGUOUS
 
     def of(self, tensor: Tensor) -> Tensor:
-        """`tensor` in this layout; without a copy where it is so already, is no batch of images, or may be mixed."""
-        if tensor.dim() != 4 or self is Layout.MIXED:
-            return tensor
+        """`tensor` in this layout; without a copy where it is so already, or is no batch of images."""
         last = self is Layout.CHANNELS_LAST
-        return tensor.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        memory_format = torch.channels_last if last else torch.contiguous_format
+        return tensor.contiguous(memory_format=memory_format) if tensor.dim() == 4 else tensor
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ class Layer:
         name: its path in the model.
         module: with the weight and bias to use; BatchNorm may be folded into them.
         relu: whether the replacement ends with ReLU.
-        layout: the layout of images that the replacement must return.
+        layout: of the images in the model.
         calls: its inputs in one forward pass over the example, in order.
         kept: what a candidate built and does not want to build again for the other layout, by its name.
     """

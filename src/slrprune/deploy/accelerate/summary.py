@@ -57,9 +57,13 @@ def _notes(work: Work, variant: Variant) -> tuple[str, ...]:
         notes.append(f"The sparse kernels are not available, torch's own serve instead: {kernels.why_unavailable()}.")
     if work.fused.untraced:
         notes.append(f"BatchNorm and ReLU are fused within Sequential modules only: {work.fused.untraced}.")
-    kinds = list(dict.fromkeys(type(m).__name__ for m in work.original.modules() if _has_other_weight(m)))
-    if kinds:
-        notes.append(f"Modules of other kinds stay as they are: {', '.join(kinds)}.")
+    others: dict[str, str] = {}  # kind to the first of its kind
+    for name, module in work.original.named_modules():
+        if _has_other_weight(module):
+            others.setdefault(type(module).__name__, name)
+    if others:
+        listed = ", ".join(f"{kind} ({name})" for kind, name in others.items())
+        notes.append(f"Modules of other kinds stay as they are: {listed}.")
     if variant.is_dense and not variant.is_original:
         notes.append("No replacement made the whole model faster; what was gained is from folding alone.")
     return tuple(notes)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from slrprune.deploy.accelerate.layer import Layer, Layout
+from slrprune.deploy.accelerate.layer import Layer
 
 
 class Candidate(ABC):
@@ -20,7 +20,9 @@ class Candidate(ABC):
 
     @abstractmethod
     def build(self, layer: Layer) -> nn.Module:
-        """The replacement: computes what the layer and its ReLU do, and returns images in the layer's layout.
+        """The replacement, which computes what the layer and its ReLU do.
+
+        Where the layout of the model is contiguous, it returns contiguous images.
 
         Args:
             layer: one without an obstacle. Its module is not changed, but its tensors may be shared.
@@ -42,25 +44,6 @@ class WithReLU(nn.Module):
         """What the layer returns, without negative numbers."""
         y: Tensor = self.layer(x)
         return y.relu_()
-
-
-class InLayout(nn.Module):
-    """A layer with a change of the memory format before or behind it, which costs time and is measured with it.
-
-    Args:
-        layer: takes and returns images.
-        outside: the layout of what is returned.
-        inside: the layout that the layer gets; None leaves its input as it comes.
-    """
-
-    def __init__(self, layer: nn.Module, outside: Layout, inside: Layout | None = None) -> None:
-        super().__init__()
-        self.layer, self.outside, self.inside = layer, outside, inside
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, in, height, width) to (batch, out, height', width')."""
-        y: Tensor = self.layer(x if self.inside is None else self.inside.of(x))
-        return self.outside.of(y)
 
 
 def finished(layer: nn.Module, relu: bool) -> nn.Module:

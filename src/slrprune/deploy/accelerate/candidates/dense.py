@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from slrprune.deploy.accelerate.candidates.base import Candidate, InLayout, finished
+from slrprune.deploy.accelerate.candidates.base import Candidate, finished
 from slrprune.deploy.accelerate.layer import Layer, Layout
 
 
@@ -20,7 +20,7 @@ class Dense(Candidate):
 
     def build(self, layer: Layer) -> nn.Module:
         """The layer itself where the layout is contiguous, otherwise a copy with its weight in the layout."""
-        return finished(_in_layout(layer.module, layer.layout.of_weights), layer.relu)
+        return finished(_in_layout(layer.module, layer.layout), layer.relu)
 
 
 class DenseConverted(Candidate):
@@ -35,9 +35,19 @@ class DenseConverted(Candidate):
         return ""
 
     def build(self, layer: Layer) -> nn.Module:
-        """The convolution between two conversions."""
-        other = layer.layout.other
-        return InLayout(finished(_in_layout(layer.module, other), layer.relu), layer.layout, other)
+        """The convolution behind a conversion, and before one where all images are contiguous."""
+        inner = finished(_in_layout(layer.module, layer.layout.other), layer.relu)
+        return _Converted(inner, layer.layout)
+
+
+class _Converted(nn.Module):
+    def __init__(self, layer: nn.Module, layout: Layout) -> None:
+        super().__init__()
+        self.layer, self.layout = layer, layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(self.layout.other.of(x))
+        return self.layout.of(y) if self.layout is Layout.CONTIGUOUS else y
 
 
 class DenseBfloat16(Candidate):
@@ -52,7 +62,7 @@ class DenseBfloat16(Candidate):
 
     def build(self, layer: Layer) -> nn.Module:
         """The layer between two conversions."""
-        inner = copy.deepcopy(_in_layout(layer.module, layer.layout.of_weights)).to(torch.bfloat16)
+        inner = copy.deepcopy(_in_layout(layer.module, layer.layout)).to(torch.bfloat16)
         return _Bfloat16(finished(inner, layer.relu))
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from slrprune.deploy import kernels
-from slrprune.deploy.accelerate.candidates.base import Candidate, InLayout
-from slrprune.deploy.accelerate.layer import Layer, Layout
+from slrprune.deploy.accelerate.candidates.base import Candidate
+from slrprune.deploy.accelerate.layer import Layer
 
 _LEAST_SPARSITY = 0.4
 """Below it the kernels are not tried: a nonzero takes them longer than a weight takes dense code."""
@@ -33,12 +33,10 @@ class SparseKernel(Candidate):
         return "" if isinstance(layer.module, nn.Linear) else _conv_obstacle(layer.module)
 
     def build(self, layer: Layer) -> nn.Module:
-        """The packed layer, with a conversion behind it where images travel as channels_last."""
+        """The packed layer; it takes images in any layout, and returns contiguous ones."""
         if self.name not in layer.kept:  # packing takes longer than measuring
             layer.kept[self.name] = self._packed(layer)
-        packed = layer.kept[self.name]
-        is_other = isinstance(layer.module, nn.Conv2d) and layer.layout is Layout.CHANNELS_LAST
-        return InLayout(packed, layer.layout) if is_other else packed
+        return layer.kept[self.name]
 
     def _packed(self, layer: Layer) -> nn.Module:
         module = layer.module
