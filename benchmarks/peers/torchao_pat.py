@@ -137,9 +137,20 @@ def _move(optimizer: Optimizer, weights: list[nn.Parameter], options: dict[str, 
     optimizer.add_param_group({**rest, **options, "params": weights})
 
 
-_HARD, _SOFT = HardConstraint(), SoftThreshold()
-_VERSION = f"torchao {torchao.__version__}"
-HARD = RivalArm("torchao_pat", "torchao's pruning-aware optimizer, exact target", _HARD, f"{_VERSION}, {_HARD}")
-SOFT = RivalArm("torchao_lasso", "torchao's pruning-aware optimizer, soft threshold", _SOFT, f"{_VERSION}, {_SOFT}")
+def _arm(name: str, description: str, factory: HardConstraint | SoftThreshold, *others: Any) -> RivalArm:
+    settings = f"torchao {torchao.__version__}, {factory}"
+    alternatives = tuple(_arm(name, description, other) for other in others)
+    return RivalArm(name, description, factory, settings, alternatives=alternatives)
+
+
+HARD = _arm(
+    *("torchao_pat", "torchao's pruning-aware optimizer, exact target", HardConstraint()),
+    *(HardConstraint(0.0, healing) for healing in (0.5, 0.6, 0.75, 0.9)),
+    HardConstraint(0.05, 0.75),
+)
+SOFT = _arm(
+    *("torchao_lasso", "torchao's pruning-aware optimizer, soft threshold", SoftThreshold()),
+    *(SoftThreshold(strength) for strength in (2e-3, 5e-3, 1e-2, 2e-2, 5e-2)),
+)
 register(HARD)
 register(SOFT)
