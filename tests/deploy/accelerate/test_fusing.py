@@ -151,6 +151,14 @@ def test_layers_that_stay_say_why(pruned, accelerated, invented):
     assert "Modules of other kinds stay as they are: MultiheadAttention (attention)." in report.notes
 
 
+@pytest.mark.parametrize("wrap", [lambda layer: layer, lambda layer: nn.TransformerEncoder(layer, 1)])
+def test_the_fast_path_of_torch_stays(wrap, pruned, accelerated, invented):
+    model = pruned(wrap(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)))
+    _, report = accelerated(model, torch.randn(2, 5, 16), torch.randn(1, 3, 16), timer=invented())
+    assert {row.chosen for row in report.rows} == {"dense"}
+    assert all("whose fast path in torch reads the weight directly" in row.why for row in report.rows)
+
+
 def test_a_model_that_looks_into_its_layer_keeps_it(pruned, accelerated, invented, needs_kernels):
     class Looking(nn.Module):
         def __init__(self):

@@ -88,7 +88,7 @@ def _sort(model: nn.Module, calls: Calls) -> tuple[list[str], dict[str, str]]:
     """The names of the layers that can be replaced, and why the others cannot."""
     found, kept_dense = [], {}
     names = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
-    fused = [f"{name}." for name, module in model.named_modules() if isinstance(module, _FUSED_BY_TORCH)]
+    fused = [name + "." * bool(name) for name, module in model.named_modules() if isinstance(module, _FUSED_BY_TORCH)]
     for name, module in find_layers(model):
         why = obstacle(module)
         if not why and name.startswith(tuple(fused)):
