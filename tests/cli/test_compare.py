@@ -9,6 +9,7 @@ import pytest
 
 from slrprune.compare import RivalArm, arms
 from slrprune.compare.engine import compare as library_compare
+from slrprune.tasks import registry
 
 QUICK = ("compare", "blobs", "--methods", "slr,one_shot,dense", "--sparsity", "0.5", "--seeds", "2", "--workers", "1")
 
@@ -115,6 +116,23 @@ def test_distillation_is_an_extra_of_every_method(slrprune):
     content = json.loads(slrprune(*QUICK, "--seeds", "1", "--distil", "--json").stdout)
     assert [record["method"] for record in content["records"]] == ["dense+distil", "slr+distil", "one_shot+distil"]
     assert {record["steps"] for record in content["records"]} == {36}  # 48 paid for
+
+
+def test_folds_are_run_into_one_table(slrprune, monkeypatch):
+    class Folded(registry._TASKS["blobs"]):
+        name = "folded"
+
+        def __init__(self, fold=0):
+            super().__init__(noise=0.5 + fold)
+            self.fold = fold
+
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "folded": Folded})
+    quick = ("compare", "folded", "--methods", "slr,one_shot", "--sparsity", "0.5", "--seeds", "2", "--workers", "1")
+    content = json.loads(slrprune(*quick, "--folds", "3", "--json").stdout)
+    assert len(content["records"]) == 12
+    (block,) = content["tables"]
+    assert (block["folds"], block["seeds"], block["rows"][0]["lead"]["count"]) == (3, 2, 3)
+    assert "3 folds, 2 seeds" in slrprune("table", "runs/folded").stdout
 
 
 def test_tuning_comes_before_the_runs_and_is_recorded(slrprune):

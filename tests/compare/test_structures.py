@@ -1,9 +1,12 @@
 """Sets by name, for the weights that fit them."""
 
+from pathlib import Path
+
 import pytest
 from torch import nn
 
 from slrprune.compare import Plan, compare, find, targets
+from slrprune.compare.extras import NAMED
 from slrprune.compare.structures import STRUCTURES
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.sets import NM, Block, Channel, KernelPattern
@@ -78,3 +81,12 @@ def test_filters_that_go_are_zero_as_a_whole():
         weight = constraint.project(model.get_parameter(name))
         assert int((weight.flatten(1) == 0).all(1).sum()) == len(weight) // 2
     assert "linear.weight" not in target.rules
+
+
+def test_the_page_names_every_set_and_every_extra():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+    for structure in STRUCTURES:
+        level = "owned by the pattern" if structure.owns_level else "given"
+        assert f"| `{structure.name}` | {structure.description} | {level} |" in page
+    for name in NAMED:
+        assert f"+{name}` |" in page
