@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slrprune.deploy.sparse_file import native
 from slrprune.deploy.sparse_file.words import Bytes
 
 
@@ -23,6 +24,9 @@ def join_bits(packed: Bytes, bits: int, count: int) -> NDArray[Any]:
     dtype = np.min_scalar_type((1 << bits) - 1)
     if bits == 0:
         return np.zeros(count, dtype)
+    joined = native.join_bits(packed, bits, count)
+    if joined is not None:
+        return joined
     vectors = packed.reshape(bits, packed_length(count))
     numbers = np.unpackbits(vectors[-1], count=count).astype(dtype, copy=False)
     for vector in vectors[-2::-1]:
@@ -33,7 +37,8 @@ def join_bits(packed: Bytes, bits: int, count: int) -> NDArray[Any]:
 
 def count_ones(packed: Bytes) -> int:
     """How many bits are set."""
-    return int.from_bytes(packed.data, "little").bit_count()
+    ones = native.count_ones(packed)
+    return int.from_bytes(packed.data, "little").bit_count() if ones is None else ones
 
 
 def ends_in_one(packed: Bytes, bits: int) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slrprune.deploy.sparse_file import native
 from slrprune.deploy.sparse_file.bits import packed_length
 from slrprune.deploy.sparse_file.deflate import inflate
 from slrprune.deploy.sparse_file.errors import InvalidError
@@ -55,12 +56,19 @@ class Sparse:
             self._add_minus(out, self.minus)
 
     def _write(self, out: Words) -> None:
+        if self._unpack(out):
+            return
         filled = start = 0
         for first, offsets in self.coding.positions.chunks(self.parts):
             stop = start + len(offsets)
             filled = _scatter(out, first, offsets, self.values.words(start, stop), filled)
             start = stop
         out[filled:] = 0
+
+    def _unpack(self, out: Words) -> bool:
+        """All at once, where the compiled library is there."""
+        low, low_bits = self.coding.positions.low(self.parts)
+        return native.unpack(out, self.parts[0], low, low_bits, self.values.columns)
 
     @staticmethod
     def _add_minus(out: Words, minus: Bytes) -> None:

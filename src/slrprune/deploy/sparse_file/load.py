@@ -92,7 +92,7 @@ def _allocate(rows: list[Row]) -> dict[str, Tensor]:
 def _check_all(rows: list[Row], data: memoryview) -> list[Dense | Sparse]:
     ends = list(accumulate(row.data_length for row in rows))
     pieces = [(row, data[end - row.data_length : end]) for row, end in zip(rows, ends, strict=True)]
-    return map_threads(_check, pieces, [row.nbytes for row in rows])
+    return map_threads(_check, pieces, [row.data_length for row in rows])
 
 
 def _check(piece: tuple[Row, memoryview]) -> Dense | Sparse:

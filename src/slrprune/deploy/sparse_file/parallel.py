@@ -9,8 +9,8 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_WORTH_A_THREAD = 1 << 20
-"""Bytes of tensors; below, threads take longer to start than the work does."""
+_WORTH_A_THREAD = 4 << 20
+"""Bytes for each thread; below, threads take longer to start than the work does."""
 
 
 def map_threads(

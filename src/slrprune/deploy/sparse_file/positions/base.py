@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,10 @@ class Positions(ABC):
     @abstractmethod
     def check(self, parts: Sequence[Bytes]) -> None:
         """Raises `InvalidError` unless the parts describe `count` positions below `size`."""
+
+    @abstractmethod
+    def low(self, parts: Sequence[Bytes]) -> tuple[NDArray[Any] | None, int]:
+        """The low bits of every position, and how many these are; None and 0 where the first part says all."""
 
     @abstractmethod
     def chunks(self, parts: Sequence[Bytes]) -> Iterator[tuple[int, Indices]]:

@@ -42,6 +42,10 @@ class Bitmask(Positions):
         if found != self.count or ends_in_one(parts[0], self.size):
             raise InvalidError(f"the mask has {found} bits set, for {self.count} values")
 
+    def low(self, parts: Sequence[Bytes]) -> tuple[None, int]:
+        """There are none."""
+        return None, 0
+
     def chunks(self, parts: Sequence[Bytes]) -> Iterator[tuple[int, Indices]]:
         """The set bits, 16 KiB of mask at a time."""
         for start in range(0, len(parts[0]), _CHUNK):

@@ -7,8 +7,10 @@ memo 61, 1971.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slrprune.deploy.sparse_file.bits import count_ones, ends_in_one, join_bits, packed_length, split_bits
 from slrprune.deploy.sparse_file.errors import InvalidError
@@ -67,10 +69,14 @@ class Gaps(Positions):
         if ones != self.count or ends_in_one(parts[0], self._unary_bits):
             raise InvalidError(f"the unary vector has {ones} ones, for {self.count} values")
 
+    def low(self, parts: Sequence[Bytes]) -> tuple[NDArray[Any], int]:
+        """Joined from their vectors."""
+        return join_bits(parts[1], self.low_bits, self.count), self.low_bits
+
     def chunks(self, parts: Sequence[Bytes]) -> Iterator[tuple[int, Indices]]:
         """The ones of 16 KiB of the unary vector at a time."""
         unary, start = parts[0], 0
-        low = join_bits(parts[1], self.low_bits, self.count)
+        low, _ = self.low(parts)
         for first in range(0, len(unary), _CHUNK):
             offsets = np.flatnonzero(np.unpackbits(unary[first : first + _CHUNK]).view(bool))
             stop = start + len(offsets)
