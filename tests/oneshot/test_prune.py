@@ -103,6 +103,16 @@ def test_block_by_block_equals_layer_by_layer_where_blocks_are_single_layers(dat
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("solver", [SLR(), SparseGPT(), Wanda(), Magnitude()], ids=lambda s: type(s).__name__)
+def test_the_error_of_a_record_is_that_of_the_layers_outputs(solver, data):
+    dense, model = dense_copy(), dense_copy()
+    record = prune(model, data, {"stem": Unstructured(0.5)}, solver).layers[0]
+    with torch.no_grad():
+        before = torch.cat([dense.stem(batch) for batch in data]) - dense.stem.bias
+        after = torch.cat([model.stem(batch) for batch in data]) - dense.stem.bias
+    assert record.error == pytest.approx(float((after - before).square().sum() / before.square().sum()), rel=1e-3)
+
+
 def test_slr_disturbs_the_outputs_less_than_the_rivals(data):
     found = {}
     for solver in (SLR(), SparseGPT(), Wanda(), Magnitude()):

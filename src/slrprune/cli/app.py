@@ -13,6 +13,7 @@ from slrprune.cli.consoles import err, out
 from slrprune.cli.demo import demo
 from slrprune.cli.export import export
 from slrprune.cli.lists import NumbersCommand
+from slrprune.cli.oneshot import oneshot
 from slrprune.cli.plan import plan
 from slrprune.cli.table import table
 from slrprune.cli.tasks import tasks
@@ -29,6 +30,7 @@ slrprune prunes PyTorch networks while they train.
   slrprune table DIR          the table of a comparison that has been run
   slrprune plan MODEL         before any training: what pruning would give on this machine, in bytes and in time
   slrprune bench MODEL        how fast a pruned model runs here, layer by layer
+  slrprune oneshot hf:MODEL   a trained transformer, pruned from a text without training
   slrprune export DIR         a pruned model for other programs: sparse file, ONNX, or with dead channels removed
 
 In your own training loop it takes three lines; the README shows them."""
@@ -62,5 +64,5 @@ def _root(
 
 app = typer.Typer(name="slrprune", add_completion=False, pretty_exceptions_enable=False)
 app.callback(invoke_without_command=True)(_root)
-for _verb in (demo, compare, table, tasks, plan, bench, export):
+for _verb in (demo, compare, table, tasks, plan, bench, export, oneshot):
     app.command(cls=NumbersCommand)(_speaking(_verb))

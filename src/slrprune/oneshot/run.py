@@ -179,8 +179,8 @@ class _Run:
             started = time.monotonic()
             found = self.solver.solve(problem, constraints[layer.name])
             seconds = time.monotonic() - started
-            layer.weight.copy_(found.weight)
             nnz, error = int(found.mask.sum()), problem.error(found.weight)
+            layer.weight.copy_(found.weight)  # last: the problem refers to the old weight
             shape, samples = tuple(found.weight.shape), gram.samples
             records.append(
                 LayerRecord(layer.name, shape, nnz, error, samples, found.iterations, found.is_converged, seconds)
