@@ -70,6 +70,24 @@ def test_the_layers_that_gain_least_are_reverted_first(model, invented):
     assert report.speedup == pytest.approx(1.25)
 
 
+def test_times_of_different_rounds_are_not_compared(model, invented):
+    class Slowing(type(invented())):
+        rounds = 0.0
+
+        def __call__(self, what, functions):
+            self.rounds += what == "total"
+            factor = self.rounds if what == "total" else 1.0  # the machine gets slower from comparison to comparison
+            return {
+                name: [factor * value for value in values] for name, values in super().__call__(what, functions).items()
+            }
+
+    timer = Slowing({"sparse kernel": 0.25}, {"dense, contiguous": 1.1, "accelerated, contiguous": 1.05})
+    _, report = accelerate(model, torch.randn(1, 32), timer=timer)
+    assert timer.rounds == 3  # four layers, two, one
+    assert report.chosen == "original"
+    assert report.dense_time == report.totals["original"] == 3e6
+
+
 def test_the_fastest_dense_variant_is_the_mark(pruned, invented):
     model = pruned(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()))
     total = {"dense, channels_last": 0.4, "accelerated, contiguous": 0.5, "accelerated, channels_last": 0.6}

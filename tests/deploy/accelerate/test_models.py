@@ -89,6 +89,13 @@ def test_a_model_that_is_one_layer(pruned, accelerated, invented):
     assert [row.name for row in report.rows] == ["0"]
 
 
+@pytest.mark.usefixtures("needs_kernels")
+def test_an_image_without_a_batch_and_layers_without_bias(pruned, accelerated, invented):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.Flatten(0), nn.Linear(8 * 25, 4, bias=False))
+    result, _ = accelerated(pruned(model), torch.randn(3, 7, 7), timer=invented())
+    assert count(result, PackedConv2d, PackedLinear) == 2
+
+
 def test_a_model_without_such_layers(accelerated):
     _, report = accelerated(nn.Sequential(nn.Tanh()).eval(), torch.randn(3))
     assert report.rows == ()

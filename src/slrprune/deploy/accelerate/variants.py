@@ -93,20 +93,19 @@ def fastest(
         timer: measures.
 
     Returns:
-        The variant, and the microseconds of each that was measured; a variant with reverted layers replaces the one it
-        came from.
+        The variant, and the microseconds of those that it was compared with at last.
     """
     times = _measure([*dense, *tuned], inputs, timer)
     best = min(dense, key=lambda variant: times[variant.name])
-    if not tuned:
-        return best, times
-    candidate = min(tuned, key=lambda variant: times[variant.name])
+    candidate = min(tuned, key=lambda variant: times[variant.name], default=best)
     while not candidate.is_dense:
         if times[candidate.name] <= (1 - _MARGIN) * times[best.name]:
             return candidate, times
         candidate = candidate.less_eager()
         if not candidate.is_dense:
-            times |= _measure([best, candidate], inputs, timer)
+            # All anew: times of other rounds, when the machine was faster or slower, do not compare.
+            times = _measure([*dense, candidate], inputs, timer)
+            best = min(dense, key=lambda variant: times[variant.name])
     return best, times
 
 
