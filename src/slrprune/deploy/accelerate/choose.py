@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from slrprune.deploy.accelerate.candidates import DENSE, Candidate
 from slrprune.deploy.accelerate.layer import Layer
 from slrprune.deploy.accelerate.report import LayerRow
-from slrprune.deploy.accelerate.timing import Timer, medians
+from slrprune.deploy.accelerate.timing import Timer, is_faster, medians
 from slrprune.deploy.shrink.example import described, relative_difference
 
 _MARGIN = 0.05
@@ -61,10 +61,11 @@ def choose(layer: Layer, candidates: Sequence[Candidate], timer: Timer, toleranc
         return Choice(_row(layer, {}, refused, DENSE.name, _why_dense(layer, refused)), dense, dense)
     modules = {DENSE.name: dense, **built}
     functions = {name: _calling(module, examples) for name, module in modules.items()}
-    times = {name: 1e6 * seconds for name, seconds in medians(timer(layer.name, functions)).items()}
+    samples = timer(layer.name, functions)
+    times = {name: 1e6 * seconds for name, seconds in medians(samples).items()}
     fastest = min(built, key=lambda name: times[name])
-    if times[fastest] > (1 - _MARGIN) * times[DENSE.name]:
-        why = f"no other of the {len(times)} measured is more than {_MARGIN:.0%} faster{_because(layer, refused)}"
+    if not is_faster(samples, fastest, DENSE.name, _MARGIN):
+        why = f"no other of the {len(times)} measured is clearly faster{_because(layer, refused)}"
         return Choice(_row(layer, times, refused, DENSE.name, why), dense, dense)
     why = f"takes {times[fastest] / times[DENSE.name]:.0%} of the dense time"
     return Choice(_row(layer, times, refused, fastest, why), modules[fastest], dense)

@@ -10,11 +10,13 @@ from slrprune.deploy.accelerate.choose import Choice
 from slrprune.deploy.accelerate.copying import shallow_copy
 from slrprune.deploy.accelerate.layer import Layout
 from slrprune.deploy.accelerate.module import Accelerated
-from slrprune.deploy.accelerate.timing import Timer, medians
+from slrprune.deploy.accelerate.timing import Samples, Timer, is_faster, medians
 from slrprune.deploy.shrink.example import described, run
 
 _MARGIN = 0.02
 """The model with replaced layers must take at least 2% less time than the fastest dense one, or layers are reverted."""
+_PLAIN = 0.1
+"""A gain of 10% is beyond doubt; a smaller one is measured again."""
 _REVERTED = "alone it was faster, but not in the whole model"
 
 
@@ -95,25 +97,36 @@ def fastest(
     Returns:
         The variant, and the microseconds of those that it was compared with at last.
     """
-    times = _measure([*dense, *tuned], inputs, timer)
-    best = min(dense, key=lambda variant: times[variant.name])
-    candidate = min(tuned, key=lambda variant: times[variant.name], default=best)
+    samples = _measure([*dense, *tuned], inputs, timer)
+    best = _first(dense, samples)
+    candidate = _first(tuned, samples) if tuned else best
     while not candidate.is_dense:
-        if times[candidate.name] <= (1 - _MARGIN) * times[best.name]:
-            return candidate, times
+        if is_faster(samples, candidate.name, best.name, _MARGIN):
+            if is_faster(samples, candidate.name, best.name, _PLAIN):
+                break
+            # A small gain must show twice.
+            samples = _measure([*dense, candidate], inputs, timer)
+            best = _first(dense, samples)
+            if is_faster(samples, candidate.name, best.name, _MARGIN):
+                break
         candidate = candidate.less_eager()
         if not candidate.is_dense:
             # All anew: times of other rounds, when the machine was faster or slower, do not compare.
-            times = _measure([*dense, candidate], inputs, timer)
-            best = min(dense, key=lambda variant: times[variant.name])
-    return best, times
+            samples = _measure([*dense, candidate], inputs, timer)
+            best = _first(dense, samples)
+    times = {name: 1e6 * seconds for name, seconds in medians(samples).items()}
+    return best if candidate.is_dense else candidate, times
 
 
-def _measure(variants: Sequence[Variant], inputs: object, timer: Timer) -> dict[str, float]:
+def _first(variants: Sequence[Variant], samples: Samples) -> Variant:
+    times = medians(samples)
+    return min(variants, key=lambda variant: times[variant.name])
+
+
+def _measure(variants: Sequence[Variant], inputs: object, timer: Timer) -> Samples:
     # The original is measured as it is called, without the shell that is returned around it.
     models = {each.name: each.model if each.is_original else Accelerated(each.model, inputs) for each in variants}
-    functions = {name: partial(run, model, inputs) for name, model in models.items()}
-    return {name: 1e6 * seconds for name, seconds in medians(timer("total", functions)).items()}
+    return timer("total", {name: partial(run, model, inputs) for name, model in models.items()})
 
 
 def _problem(variant: Variant, inputs: object) -> str:
