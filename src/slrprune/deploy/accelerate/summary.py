@@ -65,7 +65,7 @@ def _notes(work: Work, variant: Variant) -> tuple[str, ...]:
         listed = ", ".join(f"{kind} ({name})" for kind, name in others.items())
         notes.append(f"Modules of other kinds stay as they are: {listed}.")
     if variant.is_dense and not variant.is_original:
-        notes.append("No replacement made the whole model clearly faster, in most rounds; what was gained is from folding alone.")
+        notes.append("No replacement made the whole model clearly faster; what was gained is from folding alone.")
     return tuple(notes)
 
 
