@@ -39,16 +39,32 @@ def calibration(tokenizer, data: Path, chunks: int, batch: int = 16) -> list[dic
     return [{"input_ids": part} for part in stacked.split(batch)]
 
 
+def sentences_of(data: Path, *, calibrates: bool) -> list[list[str]]:
+    """Sentences, text by text; calibration and test share no text."""
+    stories = (data / "text" / "tinystories.txt").read_text().split("<|endoftext|>")
+    plays = (data / "text" / "tinyshakespeare.txt").read_text()
+    stories, plays = (stories[:96], plays[:500_000]) if calibrates else (stories[96:], plays[500_000:])
+    scenes = [plays[i : i + 2000] for i in range(0, len(plays), 2000)][: len(stories)]
+    texts = [re.findall(r"[^.!?]{15,200}[.!?]", text.replace("\n", " ")) for text in (*stories, *scenes)]
+    return [sentences for sentences in texts if len(sentences) > 4]
+
+
+def sentence_batches(tokenizer, data: Path, count: int) -> list[dict[str, torch.Tensor]]:
+    """Batches of calibration sentences of one length, so that there is no padding."""
+    pool = [sentence.strip() for text in sentences_of(data, calibrates=True) for sentence in text]
+    rows: dict[int, list[list[int]]] = {}
+    for sentence in random.Random(0).sample(pool, count):
+        tokens = tokenizer(sentence)["input_ids"]
+        rows.setdefault(len(tokens), []).append(tokens)
+    return [{"input_ids": torch.tensor(own)} for _, own in sorted(rows.items())]
+
+
 def sentence_pairs(data: Path, count: int = 600) -> list[tuple[str, str]]:
     """Pairs of sentences that calibration has not seen.
 
     A third are neighbours in a text, a third come from one text, a third from two texts: similar, related, unrelated.
     """
-    stories = (data / "text" / "tinystories.txt").read_text().split("<|endoftext|>")[96:]
-    plays = (data / "text" / "tinyshakespeare.txt").read_text()[500_000:]
-    scenes = [plays[i : i + 2000] for i in range(0, len(plays), 2000)][: len(stories)]
-    texts = [re.findall(r"[^.!?]{15,200}[.!?]", text.replace("\n", " ")) for text in (*stories, *scenes)]
-    texts = [sentences for sentences in texts if len(sentences) > 4]
+    texts = sentences_of(data, calibrates=False)
     draw, pairs = random.Random(2), []
     for number in range(count):
         own = draw.choice(texts)

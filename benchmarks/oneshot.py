@@ -3,7 +3,9 @@
     python benchmarks/oneshot.py --part minilm       # errors and times of the 36 linear layers of all-MiniLM-L6-v2
     python benchmarks/oneshot.py --part similarity   # what the pruned model's sentence similarities keep
     python benchmarks/oneshot.py --part llama        # perplexity of a tiny Llama on stories it was not calibrated on
-    python benchmarks/oneshot.py --part scale        # time per weight by layer size; a ViT; a 1-billion Llama
+    python benchmarks/oneshot.py --part layers       # time per weight by layer size
+    python benchmarks/oneshot.py --part vit          # a vision transformer of full size
+    python benchmarks/oneshot.py --part billion      # a Llama of 1.1 billion weights from the disk; run it twice
     python benchmarks/oneshot.py --part sr           # IMDN x2: PSNR on Set5
     python benchmarks/oneshot.py --part detect       # FastestDet: error of the outputs
 
@@ -139,10 +141,11 @@ def minilm(record: Record) -> None:
 
 
 def similarity(record: Record) -> None:
-    from _oneshot_minilm import calibration, embeddings, load_minilm, sentence_pairs, spearman
+    from _oneshot_minilm import embeddings, load_minilm, sentence_batches, sentence_pairs, spearman
 
     dense, tokenizer = load_minilm()
-    batches = calibration(tokenizer, DATA, chunks=32)
+    batches = sentence_batches(tokenizer, DATA, count=800)
+    record.content["calibration_rows"] = sum(batch["input_ids"].numel() for batch in batches)
     pairs = sentence_pairs(DATA)
     sentences = [sentence for pair in pairs for sentence in pair]
 
@@ -151,12 +154,14 @@ def similarity(record: Record) -> None:
         return found, (found[0::2] * found[1::2]).sum(-1)
 
     truth, scores = cosines(dense)
-    for target in ("50%", "70%"):
-        for name in ("SLR", "SparseGPT", "SparseGPT + refit", "Wanda", "magnitude"):
+    everywhere = {target: TARGETS[target] for target in ("50%", "70%")}
+    for target, constraint in {**everywhere, "50% shared": Global(0.5), "70% shared": Global(0.7)}.items():
+        rivals = ("SparseGPT", "SparseGPT + refit", "Wanda", "magnitude") if target in everywhere else ()
+        for name in ("SLR", *rivals):
 
-            def measure(name=name, target=target):
+            def measure(name=name, constraint=constraint):
                 model = copy.deepcopy(dense)
-                report = prune(model, batches, {"encoder.*": TARGETS[target]}, SOLVERS[name])
+                report = prune(model, batches, {"encoder.*": constraint}, SOLVERS[name])
                 found, own = cosines(model)
                 return {
                     "spearman": spearman(own, scores),
@@ -213,7 +218,141 @@ def llama(record: Record) -> None:
     record.write()
 
 
-PARTS = {"minilm": minilm, "similarity": similarity, "llama": llama}
+def sr(record: Record) -> None:
+    from _oneshot_images import cifar_patches, load_imdn, set5_psnr
+
+    dense = load_imdn(DATA)
+    batches = list(cifar_patches(DATA, 48).split(8))
+    record.content["left_dense"] = "the attention's convolutions (*.cca.*), which see one position per image"
+    record.measure("dense", lambda: {"psnr_db": set5_psnr(dense, DATA)})
+    solvers = {**SOLVERS, "magnitude + refit": Refitted(Magnitude())}
+    for target, constraint in {"70%": Unstructured(0.7), "70% shared": Global(0.7)}.items():
+        for name in ("SLR", "SparseGPT", "magnitude + refit", "magnitude") if target == "70%" else ("SLR",):
+
+            def measure(name=name, constraint=constraint):
+                model = copy.deepcopy(dense)
+                report = prune(model, batches, {"*.cca.*": None, "*": constraint}, solvers[name])
+                return {
+                    "psnr_db": set5_psnr(model, DATA),
+                    "sparsity": report.sparsity,
+                    "mean_layer_error": report.mean_error,
+                    "seconds": round(report.seconds, 1),
+                }
+
+            record.measure(f"{target} {name}", measure)
+
+
+def detect(record: Record) -> None:
+    from _oneshot_images import blood_images, load_fastestdet
+
+    dense = load_fastestdet(DATA)
+    batches = list(blood_images(DATA, 8).split(4))
+    held_out = blood_images(DATA, 8, skip=200)
+    with torch.no_grad():
+        truth = dense(held_out)
+    solvers = {**SOLVERS, "magnitude + refit": Refitted(Magnitude())}
+    for target in ("50%", "70%"):
+        for name in ("SLR", "SparseGPT", "magnitude + refit", "magnitude"):
+
+            def measure(name=name, target=target):
+                model = copy.deepcopy(dense)
+                report = prune(model, batches, TARGETS[target], solvers[name])
+                with torch.no_grad():
+                    gap = model(held_out) - truth
+                return {
+                    "relative_output_error": float(gap.square().sum() / truth.square().sum()),
+                    "mean_layer_error": report.mean_error,
+                    "seconds": round(report.seconds, 1),
+                }
+
+            record.measure(f"{target} {name}", measure)
+    found = record.content["found"]
+    record.content["magnitude_with_refit_over_SLR"] = {
+        target: found[f"{target} magnitude + refit"]["relative_output_error"]
+        / found[f"{target} SLR"]["relative_output_error"]
+        for target in ("50%", "70%")
+    }
+    record.write()
+
+
+def layers(record: Record) -> None:
+    from _oneshot_scale import matmul_gflops, random_problem, timed
+
+    record.measure("matmul", lambda: {"gflops": matmul_gflops()})
+    for outputs, inputs in ((256, 256), (512, 512), (1024, 1024), (2048, 2048), (1024, 4096), (4096, 1024)):
+        for name in ("SLR", "SparseGPT", "SparseGPT + refit", "Wanda"):
+
+            def measure(name=name, outputs=outputs, inputs=inputs):
+                problem = random_problem(outputs, inputs)
+                return timed(problem, SOLVERS[name], TARGETS["50%"])
+
+            record.measure(f"{outputs}x{inputs} {name}", measure)
+
+
+def vit(record: Record) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model("vit_base_patch16_224").eval()
+    batches = list(torch.randn(16, 3, 224, 224).split(4))
+
+    def measure():
+        report = prune(model, batches, {"blocks.*": Unstructured(0.5)}, progress=tell)
+        return summary(report)
+
+    record.measure("ViT-B/16, 16 images, SLR", measure)
+
+
+def billion(record: Record) -> None:
+    """Each entry in a process of its own, so that its peak memory is its own: run it once per entry."""
+    from _oneshot_scale import empty_llama, write_random_llama
+
+    record.content["note"] = (
+        "random weights, bfloat16 on disk, float32 in memory, 2 x 256 tokens; the peak is the process's"
+    )
+    folder = REPOSITORY / "runs" / "oneshot-billion"
+    tokens = list(torch.randint(32000, (2, 256)).split(1))
+    for blocks, name in ((22, "Wanda"), (1, "SLR")):
+        key = f"{blocks} of 22 blocks, {name}"
+        if key in record.content["found"]:
+            continue
+        source, out = folder / f"source-{blocks}", folder / f"out-{blocks}-{name}"
+        if not (source / "model.safetensors.index.json").exists():
+            write_random_llama(source, blocks)
+
+        def measure(blocks=blocks, name=name, source=source, out=out):
+            rules = {"model.layers.*": Unstructured(0.5)}
+            report = prune(empty_llama(blocks), tokens, rules, SOLVERS[name], weights=source, folder=out, progress=tell)
+            return summary(report)
+
+        record.measure(key, measure)
+        break
+
+
+def summary(report) -> dict:
+    return {
+        "weights": sum(layer.numel for layer in report.layers),
+        "seconds": round(report.seconds, 1),
+        "solver_seconds": round(sum(layer.seconds for layer in report.layers), 1),
+        "peak_mib": None if report.peak_bytes is None else round(report.peak_bytes / 2**20),
+        "mean_layer_error": report.mean_error,
+    }
+
+
+def tell(event) -> None:
+    print(event.stage, f"{event.number}/{event.total}", flush=True)
+
+
+PARTS = {
+    "layers": layers,
+    "vit": vit,
+    "billion": billion,
+    "sr": sr,
+    "detect": detect,
+    "minilm": minilm,
+    "similarity": similarity,
+    "llama": llama,
+}
 
 
 def main() -> None:
