@@ -1,5 +1,6 @@
 """One packed layer used by several threads at once, and in a child process after it was used in the parent."""
 
+import concurrent.futures
 import multiprocessing
 import os
 import sys
@@ -137,7 +138,7 @@ def _exit_status(child: int) -> int | None:
     try:
         waiting = waiter.submit(os.waitpid, child, 0)
         return os.waitstatus_to_exitcode(waiting.result(SECONDS)[1])
-    except TimeoutError:
+    except concurrent.futures.TimeoutError:  # before Python 3.11 not the built-in one
         os.kill(child, 9)
         return None
     finally:
