@@ -135,6 +135,18 @@ def test_dead_inputs_lose_their_weights_first(correlated):
     assert nothing.error(SLR().solve(nothing, Unstructured(0.5)).weight) == 0
 
 
+def test_an_h_that_rounding_has_made_indefinite_is_damped():
+    x = torch.randn(300, 1) @ torch.randn(1, 24) + 1e-5 * torch.randn(300, 24)
+    gram = x.mT @ x / 300
+    gram = gram - 2e-6 * gram.diagonal().mean() * torch.eye(24)
+    assert torch.linalg.eigvalsh(gram.double())[0] < 0
+    problem = LayerProblem(torch.randn(8, 24), gram)
+    for solver in (SLR(), ADMM(), SparseGPT(), Refitted(Wanda())):
+        found = solver.solve(problem, Unstructured(0.5))
+        assert found.weight.isfinite().all()
+        assert problem.error(found.weight) < 1e-2
+
+
 def test_grouped_and_depthwise_convolutions(correlated):
     conv = nn.Conv2d(8, 8, 3, groups=8)
     layout = layout_of("conv", conv)

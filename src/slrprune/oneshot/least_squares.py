@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from slrprune.errors import ArgumentError, ShapeError
+from slrprune.oneshot.factor import damped_cholesky
 from slrprune.oneshot.problem import LayerProblem
 from slrprune.oneshot.solver import Solution, Solver
 from slrprune.sets.base import ConstraintSet
@@ -89,7 +90,7 @@ def _direct(problem: LayerProblem, mask: Tensor) -> Tensor:
             system.mul_(stays.unsqueeze(2) & stays.unsqueeze(1))
             system.diagonal(dim1=1, dim2=2).add_((~stays).to(precise) + _RIDGE)
             side = sides[rows].gather(1, index).mul_(stays)
-            values = torch.cholesky_solve(side.unsqueeze(2), torch.linalg.cholesky(system)).squeeze(2)
+            values = torch.cholesky_solve(side.unsqueeze(2), damped_cholesky(system)).squeeze(2)
             result[group, rows] += torch.zeros_like(sides[rows]).scatter_(1, index, values).to(result.dtype)
     return result
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from slrprune.oneshot.factor import damped_cholesky
 from slrprune.oneshot.problem import TINY, LayerProblem
 from slrprune.sets.base import ConstraintSet
 from slrprune.sets.global_ import Global
@@ -26,7 +27,7 @@ def cost_histogram(problem: LayerProblem) -> Tensor:
     """
     damped = problem.scaled_gram.clone()
     damped.diagonal(dim1=-2, dim2=-1).add_(_DAMPING)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    inverse = torch.cholesky_inverse(damped_cholesky(damped))
     costs = problem.target.square() / inverse.diagonal(dim1=-2, dim2=-1).unsqueeze(-2) / max(problem.energy, TINY)
     exponents = costs.clamp_min(10.0**_LOWEST).log10().clamp(_LOWEST, _HIGHEST).float()
     return torch.histc(exponents, _BINS, _LOWEST, _HIGHEST).long().cpu()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from slrprune.errors import ArgumentError
+from slrprune.oneshot.factor import damped_cholesky
 from slrprune.oneshot.pieces import Pieces, pieces_of
 from slrprune.oneshot.problem import LayerProblem, select
 from slrprune.oneshot.solver import Solution, Solver, solution
@@ -68,9 +69,7 @@ def _factor(problem: LayerProblem, damping: float) -> Tensor:
     squares = problem.scale.squeeze(-2).square()
     added = torch.where(squares > 0, damping * squares.mean(-1, keepdim=True) / squares, 0.0)
     damped = problem.scaled_gram + torch.diag_embed(added)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return factor
+    return damped_cholesky(torch.cholesky_inverse(damped_cholesky(damped))).mT
 
 
 def _sweep(

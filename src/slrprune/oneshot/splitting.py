@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from slrprune.errors import ArgumentError
+from slrprune.oneshot.factor import damped_cholesky
 from slrprune.oneshot.least_squares import refit_point
 from slrprune.oneshot.problem import TINY, LayerProblem, select
 from slrprune.oneshot.solver import Solution, Solver, solution
@@ -79,7 +80,7 @@ class _Layer:
         """Factorizes for a new rho; U = Lambda / rho shrinks as rho grows."""
         shifted = self.problem.scaled_gram.clone()
         shifted.diagonal(dim1=-2, dim2=-1).add_(rho)
-        self.inverse = torch.linalg.cholesky(shifted)
+        self.inverse = damped_cholesky(shifted)
         if not self.has_few_outputs:
             self.inverse = torch.cholesky_inverse(self.inverse)
         self.U /= growth
