@@ -10,6 +10,7 @@ a time stands the least that the multiply-adds left would take at the measured r
 """
 
 import argparse
+import copy
 import json
 import os
 import time
@@ -131,13 +132,12 @@ def never_slower(rounds: int, data: Path) -> dict[str, object]:
             cut_by_magnitude_(model.requires_grad_(True), rules_for(model, pattern, sparsity, []))
             model = model.eval().requires_grad_(False)
             fast, report = accelerate(model, x)
-            last = model
+            candidates: Candidates = {"eager": partial(model, x), "accelerated": partial(fast, x)}
             if x.dim() == 4:
-                last = make().eval().to(memory_format=torch.channels_last)
-            x_last = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-            candidates = {"eager": partial(model, x), "channels_last": partial(last, x_last)}
-            times = interleaved({**candidates, "accelerated": partial(fast, x)}, rounds=rounds, warmup=3)
-            ratio = min(times["eager"], times["channels_last"]) / times["accelerated"]
+                last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+                candidates["channels_last"] = partial(last, x.contiguous(memory_format=torch.channels_last))
+            times = layers.measure(candidates, rounds)
+            ratio = min(time for way, time in times.items() if way != "accelerated") / times["accelerated"]
             found[f"{name}, {pattern} {sparsity:.0%}"] = {
                 "times_faster": round(ratio, 3),
                 "chosen": report.chosen,
