@@ -9,6 +9,7 @@ from torch import nn
 
 from slrprune.deploy import save_sparse
 from slrprune.deploy.accelerate import Choices, Layout, accelerate
+from slrprune.deploy.sparse_file.errors import FileWriteError
 from slrprune.errors import DataError, StateError, UsageError
 
 CHOICES = Choices(fused=True, layout=Layout.CHANNELS_LAST, layers={"0": "sparse kernel"})
@@ -80,7 +81,9 @@ def test_json_round_trip(tmp_path):
         ('"slrprune_choices": 1', '"slrprune_choices": 2', "the text holds no choices of version 1"),
         ('"fused": true', '"fused": 1', "fused or layout is missing or wrong"),
         ("channels_last", "diagonal", "fused or layout is missing or wrong"),
+        ('"channels_last"', "[]", "fused or layout is missing or wrong"),
         ("sparse kernel", "magic", "layers is missing, or names an unknown candidate"),
+        ('"sparse kernel"', "[]", "layers is missing, or names an unknown candidate"),
     ],
 )
 def test_another_text_is_refused(old, new, message):
@@ -88,6 +91,18 @@ def test_another_text_is_refused(old, new, message):
     assert old in text
     with pytest.raises(DataError, match=f"Choices: {message}.*save report.choices"):
         Choices.from_json(text.replace(old, new))
+
+
+def test_deep_nesting_is_refused():
+    with pytest.raises(DataError, match=r"Choices: the text is no JSON.*save report.choices"):
+        Choices.from_json("[" * 100_000)
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(
+        FileWriteError, match=r"Choices\.save.*choices\.json.*cannot write.*choose a folder that exists"
+    ):
+        CHOICES.save(tmp_path / "nowhere" / "choices.json")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -125,6 +125,28 @@ def test_hooks_keep_a_layer_and_still_run(pruned, accelerated, invented):
     assert seen == [1]
 
 
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.linear(x).relu()
+
+
+@pytest.mark.parametrize("hooked", ["", "0"])
+def test_hooks_of_modules_around_the_layers_still_run(hooked, pruned, accelerated, invented):
+    seen = []
+    model = pruned(nn.Sequential(Block(), Block()))
+    model.get_submodule(hooked).register_forward_hook(lambda _, args, output: seen.append(type(output)))
+    result, report = accelerated(model, torch.randn(2, 8), timer=invented("torch BSR 16x16"))
+    assert f"{hooked or 'Sequential'} has forward hooks, which a graph would not call" in str(report)
+    assert set(seen) == {torch.Tensor}
+    seen.clear()
+    result(torch.randn(2, 8))
+    assert seen == [torch.Tensor]
+
+
 def test_layers_that_stay_say_why(pruned, accelerated, invented):
     class Own(nn.Linear):
         def forward(self, x):

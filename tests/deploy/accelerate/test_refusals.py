@@ -1,6 +1,7 @@
 """What accelerate and its module refuse: one sentence and a way out each."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -71,6 +72,35 @@ def test_a_random_model():
 
     with pytest.raises(UsageError, match=r"two passes over the example give different outputs\. Remove what is random"):
         accelerate(Noisy().eval(), torch.randn(2, 8))
+
+
+@dataclasses.dataclass
+class Output:
+    scores: object
+
+
+class Boxed(nn.Linear):
+    """Returns something else than a tensor."""
+
+    def forward(self, x):
+        return Output(super().forward(x) + torch.rand(4))
+
+
+class Mute(nn.Linear):
+    """Returns nothing that could be compared."""
+
+    def forward(self, x):
+        return super().forward(x).tolist()
+
+
+def test_outputs_in_a_dataclass_are_compared():
+    with pytest.raises(UsageError, match=r"two passes over the example give different outputs"):
+        accelerate(Boxed(8, 4).eval(), torch.randn(2, 8))
+
+
+def test_a_model_that_gives_no_tensor():
+    with pytest.raises(UsageError, match=r"the model's output holds no tensor.*Wrap the model so that it returns"):
+        accelerate(Mute(8, 4).eval(), torch.randn(2, 8))
 
 
 def test_autocast(model):

@@ -9,6 +9,7 @@ from typing import Any
 
 from slrprune.deploy.accelerate.candidates import BY_NAME
 from slrprune.deploy.accelerate.layer import Layout
+from slrprune.deploy.sparse_file.atomic import write_atomically
 from slrprune.errors import DataError
 
 _VERSION = 1
@@ -42,20 +43,25 @@ class Choices:
         """
         try:
             content: Any = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError("Choices", f"the text is no JSON ({error})", _WAY_OUT) from error
         if not isinstance(content, dict) or content.get("slrprune_choices") != _VERSION:
             raise DataError("Choices", f"the text holds no choices of version {_VERSION}", _WAY_OUT)
-        layers, layouts = content.get("layers"), {each.value: each for each in Layout}
-        if not isinstance(content.get("fused"), bool) or content.get("layout") not in layouts:
+        fused, layers = content.get("fused"), content.get("layers")
+        layout = next((each for each in Layout if each.value == content.get("layout")), None)
+        if not isinstance(fused, bool) or layout is None:
             raise DataError("Choices", "fused or layout is missing or wrong", _WAY_OUT)
-        if not isinstance(layers, dict) or not all(candidate in BY_NAME for candidate in layers.values()):
+        if not isinstance(layers, dict) or not all(candidate in list(BY_NAME) for candidate in layers.values()):
             raise DataError("Choices", "layers is missing, or names an unknown candidate", _WAY_OUT)
-        return cls(content["fused"], layouts[content["layout"]], layers)
+        return cls(fused, layout, layers)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes `to_json` to a file, for example beside the sparse file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        """Writes `to_json` to a file, for example beside the sparse file; complete or not there at all.
+
+        Raises:
+            FileWriteError: the file cannot be written; one that was there is untouched.
+        """
+        write_atomically(Path(path), f"{self.to_json()}\n".encode(), "Choices.save")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Choices":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import fx, nn
 
 from slrprune.deploy.accelerate.copying import shallow_copy
+from slrprune.deploy.accelerate.fold import has_hooks
 from slrprune.deploy.accelerate.graph import drop_identities_, fold_, is_read, take_relus_
 from slrprune.deploy.accelerate.layer import Calls, Layer, find_layers, obstacle
 from slrprune.deploy.accelerate.sequential import fuse_sequentials_
@@ -49,15 +50,26 @@ def fuse(model: nn.Module, calls: Calls, problem_of: Callable[[Fused], str]) -> 
     """
     names, kept_dense = _sort(model, calls)
     layers = {name: calls[name] for name in names}
-    try:
-        graph = _in_graph(model, layers, kept_dense)
-        why = problem_of(graph)
-    except Exception as error:  # whatever a stranger's forward pass does with a proxy
-        graph, why = None, f"torch.fx cannot follow the forward pass ({described(error)})"
+    graph, why = None, _lost_hooks(model)
+    if not why:
+        try:
+            graph = _in_graph(model, layers, kept_dense)
+            why = problem_of(graph)
+        except Exception as error:  # whatever a stranger's forward pass does with a proxy
+            why = f"torch.fx cannot follow the forward pass ({described(error)})"
     if graph is not None and not why:
         return graph
     parts = replace(_in_sequentials(model, layers, kept_dense), untraced=why)
     return parts if not problem_of(parts) else Fused(model, _layers(model, layers, ()), 0, kept_dense, why)
+
+
+def _lost_hooks(model: nn.Module) -> str:
+    """Which module has hooks that a graph would not call, since it holds what is inside of the module only."""
+    tracer = fx.Tracer()
+    for name, module in model.named_modules():
+        if has_hooks(module) and not (name and tracer.is_leaf_module(module, name)):
+            return f"{name or type(model).__name__} has forward hooks, which a graph would not call"
+    return ""
 
 
 def _in_graph(model: nn.Module, layers: Calls, kept_dense: dict[str, str]) -> Fused:

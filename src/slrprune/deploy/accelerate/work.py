@@ -68,20 +68,24 @@ def prepare(model: nn.Module, inputs: object, tolerance: float) -> Work:
 
     Raises:
         ArgumentError: the model does not take the example, or the example is on another device.
-        UsageError: the model is in training mode, cannot be copied, or gives something else each time.
+        UsageError: the model is in training mode, cannot be copied, gives no tensor, or something else each time.
     """
     copied = frozen_copy(model)
     # A model that is one layer has no name to replace it by.
     original = nn.Sequential(copied).eval() if isinstance(copied, (nn.Linear, nn.Conv2d)) else copied
     _check_example(original, inputs)
     try:
-        outputs = tensors_in(run(original, inputs))
+        # Copies, since a model may return a tensor that it keeps and writes to.
+        outputs = [tensor.clone() for tensor in tensors_in(run(original, inputs))]
         calls = observe(original, [name for name, _ in find_layers(original)], inputs)
         again = tensors_in(run(original, inputs))
     except Exception as error:  # a wrong example fails anywhere in the forward pass
         rule = f"must be what the model takes: {described(error)}"
         way_out = "A tuple is positional arguments, a dict keyword arguments."
         raise ArgumentError("accelerate", "example_inputs", type(inputs).__name__, rule, way_out) from error
+    if not outputs:
+        problem = "the model's output holds no tensor that could be compared"
+        raise UsageError("accelerate", problem, "Wrap the model so that it returns tensors.")
     if relative_difference(outputs, again) > 0:
         problem = "two passes over the example give different outputs"
         raise UsageError("accelerate", problem, "Remove what is random, or keeps state, from the forward pass.")

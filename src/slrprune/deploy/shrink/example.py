@@ -1,6 +1,7 @@
 """Running a model on its example, and comparing what comes out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -15,13 +16,15 @@ def run(model: nn.Module, inputs: object) -> object:
 
 
 def tensors_in(output: object) -> list[Tensor]:
-    """All tensors in nested mappings and sequences, in order; whatever else there is, is passed over."""
+    """All tensors in nested mappings, sequences and dataclasses, in order; whatever else there is, is passed over."""
     if isinstance(output, Tensor):
         return [output]
     if isinstance(output, Mapping):
         return [tensor for value in output.values() for tensor in tensors_in(value)]
     if isinstance(output, Sequence) and not isinstance(output, (str, bytes)):
         return [tensor for value in output for tensor in tensors_in(value)]
+    if is_dataclass(output) and not isinstance(output, type):
+        return [tensor for field in fields(output) for tensor in tensors_in(getattr(output, field.name))]
     return []
 
 

@@ -25,6 +25,9 @@ def save_sparse(model_or_state: nn.Module | State, path: str | os.PathLike[str])
     A zero with a minus sign is kept too, and takes a bit per weight: `weight * mask`, and so `torch.nn.utils.prune`,
     leaves one wherever a negative weight was cut. Add 0.0 to the weights to be rid of them.
 
+    What is in the state dict is saved: while masks of `torch.nn.utils.prune` are still attached, that is the weights
+    without their zeros (`weight_orig`) and the masks. Call `torch.nn.utils.prune.remove` before.
+
     Args:
         model_or_state: a module, or a mapping from names to tensors of any device, memory format and shape. Dtypes:
             bool, all integers, float8, float16, bfloat16, float32, float64 and complex64.
