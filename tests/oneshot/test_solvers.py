@@ -107,6 +107,8 @@ def test_wanda_keeps_the_same_count_in_every_row_and_the_old_values(problem):
     assert int(odd.mask.sum()) == 24 * 32 - round(0.51 * 24 * 32)
     assert set(odd.mask.sum(1).tolist()) >= {15}
     assert odd.mask.sum(1).min() == 15
+    few = Wanda().solve(problem, Unstructured(0.99))  # less than one per row
+    assert int(few.mask.sum()) == 8
 
 
 def test_a_joint_set_spends_its_budget_where_the_output_needs_it(correlated):

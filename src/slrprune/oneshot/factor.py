@@ -18,6 +18,7 @@ def damped_cholesky(matrix: Tensor) -> Tensor:
     Returns:
         The factor of `matrix` plus the damping.
     """
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(matrix)
     damping = _FIRST
     while bool(failed.any()) and damping <= _LAST:

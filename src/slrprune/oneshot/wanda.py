@@ -9,7 +9,7 @@ from torch import Tensor
 from slrprune.oneshot.problem import LayerProblem, select
 from slrprune.oneshot.solver import Solution, Solver, solution
 from slrprune.sets.base import ConstraintSet, kept_count
-from slrprune.sets.topk import top_k
+from slrprune.sets.nm import NM
 from slrprune.sets.unstructured import Unstructured
 
 
@@ -51,7 +51,8 @@ def _kept(problem: LayerProblem, mask: Tensor) -> Solution:
 
 def _reserved(point: Tensor, sparsity: float) -> Tensor:
     """The scores with infinity for what every row keeps in any case: the whole part of its even share."""
-    rows = point.flatten(0, 1)
+    rows = point.flatten(0, 1).abs()
     share = kept_count(point.numel(), sparsity) // len(rows)
-    flat = rows.abs()
-    return torch.stack([row.masked_fill(top_k([row], share)[0], torch.inf) for row in flat]).view_as(point)
+    if share:
+        rows = rows.masked_fill(NM(share, rows.shape[1]).select_one(rows), torch.inf)
+    return rows.view_as(point)
