@@ -52,6 +52,9 @@ bench: $(VENV)/.installed-dev
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/projection.py --out benchmarks/results/projection.json
 	$(BIN)/python benchmarks/overhead.py --out benchmarks/results/overhead.json
+	$(DEV_ENV) $(BIN)/python benchmarks/sparse_file.py --out benchmarks/results/sparse_file.json
+	$(DEV_ENV) $(BIN)/python benchmarks/kernels.py --threads 1 --out benchmarks/results/kernels.json
+	$(DEV_ENV) $(BIN)/python benchmarks/deploy.py --threads 1 --out benchmarks/results/deploy.json
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -6,7 +6,8 @@
 One thread is judged. All that is compared takes turns in one run, and medians are compared; dense torch is the fastest
 of eager, channels_last, BatchNorm folded, and compiled. Masks are random (the largest of normal numbers, layer by
 layer, and over all layers) and, for the CIFAR ResNet-20 and in benchmarks/kernels.py, those of trained networks. Beside
-a time stands the least that the multiply-adds left would take at the measured rate.
+a time stands the least that the multiply-adds left would take at the measured rate. Beside CPU torch, timm needs
+`PYTHONPATH=dev/sitecustomize`, which says why; `make bench` sets it.
 """
 
 import argparse
