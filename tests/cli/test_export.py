@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from slrprune.cli.export import find_kept
 from slrprune.compare import keep
 from slrprune.compare.keep import Keep, kept_models
 from slrprune.deploy import load_sparse
@@ -125,3 +126,10 @@ def test_damaged_notes_are_refused(run):
     note.write_text("{")
     with pytest.raises(DataError, match=r"does not say how to build .*\. Delete the model, and repeat the run\."):
         kept_models(run)
+
+
+def test_a_file_that_no_run_kept_is_refused_without_harm(tmp_path):
+    path = tmp_path / "exported-sparse.safetensors"
+    path.write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"is no model that a run kept: there is no exported-sparse\.json beside it"):
+        find_kept(path)

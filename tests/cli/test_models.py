@@ -115,6 +115,7 @@ def test_bench_measures_the_zeros_that_are_there_or_cuts(slrprune, module):
     assert found["model"] == "my_models:sparse, with the zeros it has"
     assert [row["sparsity"] for row in found["rows"]] == [0.5, 0.0]
     assert found["chosen"] in found["totals"]
+    assert found["choices"]["layout"] in ("contiguous", "channels_last")  # as in a file of Choices
     assert found["speedup"] >= 1  # of the same medians that decided
     result = slrprune("bench", "my_models:small", "--threads", "1")
     assert result.exit_code == 0

@@ -109,7 +109,7 @@ def kept_models(folder: Path) -> tuple[KeptModel, ...]:
     """The models kept in the folder of a comparison, in the order of their names.
 
     Raises:
-        DataError: a note that is damaged.
+        DataError: a note that is missing or damaged.
         StateError: a note of another version.
     """
     return tuple(kept_model(path) for path in sorted((folder / _FOLDER).glob("*.safetensors")))
@@ -123,6 +123,9 @@ def kept_model(path: Path) -> KeptModel:
         version = content["version"]
         if version == KEPT_VERSION:
             return KeptModel(path, str(content["task"]), dict(content["options"]), str(content["run"]))
+    except FileNotFoundError as error:
+        problem = f"is no model that a run kept: there is no {note.name} beside it"
+        raise DataError(str(path), problem, "Name a file in the folder 'models' of a run.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = f"does not say how to build {path.name} ({type(error).__name__})"
         raise DataError(str(note), problem, "Delete the model, and repeat the run.") from error

@@ -27,6 +27,12 @@ def test_training_mode(model):
         accelerate(model, torch.randn(2, 8))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript(model):
+    with pytest.raises(UsageError, match=r"the model is TorchScript.*Pass the model before jit"):
+        accelerate(torch.jit.trace(model, torch.randn(2, 8)), torch.randn(2, 8))
+
+
 def test_a_model_on_meta():
     with pytest.raises(UsageError, match=r"on the device 'meta', without values\. Load its weights first"):
         accelerate(nn.Linear(8, 4, device="meta").eval(), torch.randn(2, 8))

@@ -17,9 +17,11 @@ def frozen_copy(model: nn.Module) -> nn.Module:
     Masks of `torch.nn.utils.prune` and parametrizations are made permanent in the copy.
 
     Raises:
-        UsageError: the model, or a part of it, is in training mode; it is on several devices, or on none; or it cannot
-            be copied.
+        UsageError: the model, or a part of it, is in training mode; it is on several devices, or on none; it is
+            TorchScript; or it cannot be copied.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UsageError("accelerate", "the model is TorchScript, whose layers are fixed", "Pass the model before jit.")
     training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
     if training:
         problem = f"the model is in training mode ({training[0]})"

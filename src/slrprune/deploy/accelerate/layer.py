@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from slrprune.deploy.shrink.example import run
 
 
-class Layout(enum.Enum):
+class Layout(str, enum.Enum):  # a string, so that a report as JSON holds what a saved choice does
     """The memory format of images on their way from layer to layer."""
 
     CONTIGUOUS = "contiguous"
