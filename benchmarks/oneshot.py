@@ -312,7 +312,7 @@ def billion(record: Record) -> None:
     )
     folder = REPOSITORY / "runs" / "oneshot-billion"
     tokens = list(torch.randint(32000, (2, 256)).split(1))
-    for blocks, name in ((22, "Wanda"), (1, "SLR")):
+    for blocks, name in ((22, "Wanda"), (2, "SLR")):
         key = f"{blocks} of 22 blocks, {name}"
         if key in record.content["found"]:
             continue
