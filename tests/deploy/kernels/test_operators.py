@@ -56,6 +56,7 @@ def test_compile_through_fakes():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")  # torch's own, inside inductor
 def test_compile_with_inductor():
     try:
         build.compiler()
