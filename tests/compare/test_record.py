@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from slrprune.atomic import write_atomically
 from slrprune.compare import RECORD_VERSION, Status, load_record, load_records
-from slrprune.compare.atomic import write_atomically
 from slrprune.errors import DataError, StateError
 
 

@@ -17,8 +17,8 @@ def table(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the tables of a folder of records, without running anything."""
+    from slrprune.atomic import write_atomically
     from slrprune.compare import blocks, insert, load_records, to_markdown
-    from slrprune.compare.atomic import write_atomically
 
     if (into is None) != (marker is None):
         raise UsageError("table", "--into and --marker need each other", "Give both, or neither.")

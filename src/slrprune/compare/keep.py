@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from slrprune.compare.atomic import write_atomically
+from slrprune.atomic import write_atomically
 from slrprune.deploy.sparse_file import load_sparse, save_sparse
 from slrprune.errors import ArgumentError, DataError, StateError
 from slrprune.tasks import Task, get

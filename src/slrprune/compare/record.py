@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from slrprune.compare.atomic import write_atomically
+from slrprune.atomic import write_atomically
 from slrprune.errors import DataError, StateError
 
 RECORD_VERSION = 1

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from slrprune.compare.atomic import write_atomically
+from slrprune.atomic import write_atomically
 from slrprune.compare.identity import combine, fingerprint, task_fingerprint
 from slrprune.compare.splits import has_split
 from slrprune.errors import DataError

@@ -17,7 +17,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from slrprune.compare.atomic import write_atomically
+from slrprune.atomic import write_atomically
 from slrprune.errors import DataError, StateError
 from slrprune.oneshot.report import LayerRecord
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from slrprune.deploy.accelerate.candidates import BY_NAME
 from slrprune.deploy.accelerate.layer import Layout
-from slrprune.deploy.sparse_file.atomic import write_atomically
+from slrprune.deploy.sparse_file.write import write_file
 from slrprune.errors import DataError
 
 _VERSION = 1
@@ -61,7 +61,7 @@ class Choices:
         Raises:
             FileWriteError: the file cannot be written; one that was there is untouched.
         """
-        write_atomically(Path(path), f"{self.to_json()}\n".encode(), "Choices.save")
+        write_file(Path(path), f"{self.to_json()}\n".encode(), "Choices.save")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Choices":

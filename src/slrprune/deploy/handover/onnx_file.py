@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from slrprune.deploy.handover.example import as_arguments, reference
 from slrprune.deploy.handover.quiet import quiet
 from slrprune.deploy.shrink.example import described, relative_difference, tensors_in
-from slrprune.deploy.sparse_file.atomic import write_atomically
+from slrprune.deploy.sparse_file.write import write_file
 from slrprune.errors import ArgumentError, MissingExtraError, UsageError
 
 _MOST_BYTES = 2**31 - 2**20
@@ -98,7 +98,7 @@ def export_onnx(
     if not difference <= tolerance:
         problem = f"ONNX Runtime's outputs differ by {difference:.1e} relative, at most {tolerance:g} is accepted"
         raise UsageError(where, problem, "Nothing was written; find the operator, or pass a larger tolerance.")
-    write_atomically(Path(path), content, where)
+    write_file(Path(path), content, where)
     return OnnxReport(Path(path), len(content), opset, session.inputs, session.outputs, difference)
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from torch import nn
 
-from slrprune.deploy.sparse_file.atomic import write_atomically
 from slrprune.deploy.sparse_file.container import to_bytes
 from slrprune.deploy.sparse_file.encode import encode
 from slrprune.deploy.sparse_file.index import Row
 from slrprune.deploy.sparse_file.state import State, file_dtype, names_by_tensor, state_of
 from slrprune.deploy.sparse_file.words import words_of
+from slrprune.deploy.sparse_file.write import write_file
 
 
 def save_sparse(model_or_state: nn.Module | State, path: str | os.PathLike[str]) -> int:
@@ -61,5 +61,5 @@ def save_sparse(model_or_state: nn.Module | State, path: str | os.PathLike[str])
         rows.append(row)
         data.append(coded)
     content = to_bytes(rows, data)
-    write_atomically(Path(path), content)
+    write_file(Path(path), content)
     return len(content)
