@@ -1,9 +1,8 @@
 """ADMM for one layer, the nearest rival."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from slrprune.errors import ArgumentError
-from slrprune.oneshot.splitting import PenaltyStages, Splitting
+from slrprune.oneshot.splitting import Splitting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +25,6 @@ class ADMM(Splitting):
         X. Meng, K. Behdin, H. Wang, R. Mazumder, "ALPS: improved optimization for highly sparse one-shot pruning for
         large language models", NeurIPS 2024.
     """
-
-    penalty: PenaltyStages = field(default_factory=PenaltyStages)
-    tolerance: float = 1e-7
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.tolerance < 1:
-            raise ArgumentError("ADMM", "tolerance", self.tolerance, "must be in [0, 1)")
-
-    @property
-    def schedule(self) -> PenaltyStages:
-        """`penalty`."""
-        return self.penalty
-
-    @property
-    def stop_tolerance(self) -> float:
-        """`tolerance`."""
-        return self.tolerance
 
     def stepsizes(self, iteration: int, before: float) -> tuple[float, float]:
         """No first multiplier step, a unit second one."""

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from slrprune.errors import ArgumentError
 from slrprune.methods.stepsize import DecayingStepsize, RelativeStepsize, as_stepsize
-from slrprune.oneshot.splitting import PenaltyStages, Splitting
+from slrprune.oneshot.splitting import Splitting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,23 +41,10 @@ class SLR(Splitting):
     """
 
     sigma: RelativeStepsize | float = field(default_factory=lambda: DecayingStepsize(0.5, M=300.0, r=0.1))
-    penalty: PenaltyStages = field(default_factory=PenaltyStages)
-    tolerance: float = 1e-7
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         as_stepsize(self.sigma)
-        if not 0 <= self.tolerance < 1:
-            raise ArgumentError("SLR", "tolerance", self.tolerance, "must be in [0, 1)")
-
-    @property
-    def schedule(self) -> PenaltyStages:
-        """`penalty`."""
-        return self.penalty
-
-    @property
-    def stop_tolerance(self) -> float:
-        """`tolerance`."""
-        return self.tolerance
 
     def stepsizes(self, iteration: int, before: float) -> tuple[float, float]:
         """The same sigma twice; the rule gets sigma_0 at k = 1."""

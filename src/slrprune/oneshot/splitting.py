@@ -16,7 +16,7 @@ Large rho holds V near Z and settles the support; small rho lets the support mov
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -99,18 +99,26 @@ class _Layer:
         return torch.baddbmm(target, side, self.inverse, alpha=rho)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Splitting(Solver):
-    """What `SLR` and `ADMM` have in common; they differ in the stepsizes of the multipliers."""
+    """What `SLR` and `ADMM` have in common; they differ in the stepsizes of the multipliers.
 
-    @property
-    @abstractmethod
-    def schedule(self) -> PenaltyStages:
-        """rho over the iterations."""
+    Args:
+        penalty: rho over the iterations.
+        tolerance: the run ends when the Z step lowers the Lagrangian by less than this, as a fraction of rho/2 ||W||^2
+            in the scaled problem; in [0, 1). 0 asks for the surrogate condition itself.
 
-    @property
-    @abstractmethod
-    def stop_tolerance(self) -> float:
-        """What the Z step must take off the Lagrangian, as a fraction of rho/2 ||W||^2, for the run to go on."""
+    Raises:
+        ArgumentError: a tolerance outside its range.
+    """
+
+    penalty: PenaltyStages = field(default_factory=PenaltyStages)
+    tolerance: float = 1e-7
+
+    def __post_init__(self) -> None:
+        """Checks what both share; a subclass that needs more calls this first."""
+        if not 0 <= self.tolerance < 1:
+            raise ArgumentError(type(self).__name__, "tolerance", self.tolerance, "must be in [0, 1)")
 
     @abstractmethod
     def stepsizes(self, iteration: int, before: float) -> tuple[float, float]:
@@ -125,13 +133,13 @@ class Splitting(Solver):
         """Iterates, then refits the values on the support of Z exactly."""
         masks = select(problems, constraint, [problem.target for problem in problems])
         layers = [_start(problem, mask) for problem, mask in zip(problems, masks, strict=True)]
-        least = self.stop_tolerance * sum(float(p.target.square().sum() / max(p.energy, TINY)) for p in problems)
+        least = self.tolerance * sum(float(p.target.square().sum() / max(p.energy, TINY)) for p in problems)
         iterations, sigma, is_converged, before = 0, 1.0, False, None
-        for rho in self.schedule.values():
+        for rho in self.penalty.values():
             for layer in layers:
                 layer.enter_stage(rho, rho / (before or rho))
             before = rho
-            for _ in range(self.schedule.length):
+            for _ in range(self.penalty.length):
                 iterations += 1
                 first, sigma = self.stepsizes(iterations, sigma)
                 points, old = _iterate(layers, constraint, rho, first, sigma)
