@@ -86,19 +86,5 @@ def read_header(packed: Tensor) -> dict[str, int]:
     return dict(zip(FIELDS, struct.unpack(f"={len(FIELDS)}q", raw), strict=True))
 
 
-def read_array(packed: Tensor, header: Mapping[str, int], name: str, count: int) -> Tensor:
-    """The first `count` entries of an array; 16-bit numbers as unsigned ones in int64.
-
-    Raises:
-        IndexError: the array does not lie within `packed`.
-    """
-    dtype = ARRAYS[name]
-    start, size = header[name], count * dtype.itemsize
-    if not 0 <= start <= packed.numel() - size:
-        raise IndexError(name)
-    array = packed[start : start + size].clone().view(dtype)
-    return array.long() & 0xFFFF if dtype is torch.int16 else array
-
-
 def _round_up(size: int) -> int:
     return -(-size // _ALIGN) * _ALIGN

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from slrprune.deploy.sparse_file.container import to_bytes
-from slrprune.deploy.sparse_file.encode import encode
-from slrprune.deploy.sparse_file.state import file_dtype, names_by_tensor, state_of
-from slrprune.deploy.sparse_file.words import words_of
+from slrprune.deploy.sparse_file.save import encode_state
+from slrprune.deploy.sparse_file.state import state_of
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,7 @@ class Sizes:
 
 def sizes(model: nn.Module) -> Sizes:
     """What `save_sparse` would write for `model`."""
-    state = state_of(model)
-    rows, data, tensors, dense = [], [], {}, 0
-    for names in names_by_tensor(state):
-        tensor = state[names[0]]
-        dtype = file_dtype(tensor)
-        row, coded = encode(names, words_of(tensor, dtype), tensor.shape, dtype)
-        rows.append(row)
-        data.append(coded)
-        tensors.update(dict.fromkeys(names, len(coded)))
-        dense += tensor.numel() * tensor.itemsize
+    rows, data = encode_state(state_of(model))
+    tensors = {name: len(coded) for row, coded in zip(rows, data, strict=True) for name in row.names}
+    dense = sum(row.nbytes for row in rows)
     return Sizes(len(to_bytes(rows, data)), dense, tensors)

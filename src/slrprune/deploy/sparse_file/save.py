@@ -51,7 +51,13 @@ def save_sparse(model_or_state: nn.Module | State, path: str | os.PathLike[str])
         >>> size < weight.nbytes / 9, torch.equal(restored["weight"], weight)
         (True, True)
     """
-    state = state_of(model_or_state)
+    content = to_bytes(*encode_state(state_of(model_or_state)))
+    write_file(Path(path), content)
+    return len(content)
+
+
+def encode_state(state: State) -> tuple[list[Row], list[bytes]]:
+    """The file's rows, one for every tensor whatever its names, and the data of each."""
     rows: list[Row] = []
     data: list[bytes] = []
     for names in names_by_tensor(state):
@@ -60,6 +66,4 @@ def save_sparse(model_or_state: nn.Module | State, path: str | os.PathLike[str])
         row, coded = encode(names, words_of(tensor, dtype), tensor.shape, dtype)
         rows.append(row)
         data.append(coded)
-    content = to_bytes(rows, data)
-    write_file(Path(path), content)
-    return len(content)
+    return rows, data
