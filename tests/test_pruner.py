@@ -2,10 +2,11 @@
 
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
+from pruned_network import small_model, start_pruner
 from torch import Tensor, nn
 
 from slrprune import (
@@ -34,28 +35,6 @@ def _every_digit() -> Iterator[None]:
     torch.set_printoptions(profile="default")
 
 
-def _model() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
-
-
-def _start(
-    model: nn.Module, rules: object = None, *, total_steps: int = 10, method: Method | None = None, **options: object
-) -> tuple[Pruner, Callable[[], None]]:
-    """A pruner, and one step of training with it."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    rules = Global(0.75) if rules is None else rules
-    pruner = Pruner(model, optimizer, rules, total_steps=total_steps, method=method, **options)  # type: ignore[arg-type]
-
-    def step() -> None:
-        loss = model(torch.ones(3, 6)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        pruner.step(loss)
-
-    return pruner, step
-
-
 def _bits(model: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
 
@@ -65,10 +44,10 @@ def _same(one: list[Tensor], two: list[Tensor]) -> bool:
 
 
 def test_building_changes_nothing() -> None:
-    model = _model()
+    model = small_model()
     before, names = _bits(model), list(model.state_dict())
     identity = [id(parameter) for parameter in model.parameters()]
-    pruner, _ = _start(model)
+    pruner, _ = start_pruner(model)
     assert _same(before, _bits(model))
     assert list(model.state_dict()) == names
     assert [id(parameter) for parameter in model.parameters()] == identity
@@ -78,12 +57,12 @@ def test_building_changes_nothing() -> None:
 
 
 def test_default_method_is_slr() -> None:
-    assert _start(_model())[0].method == SLR()
+    assert start_pruner(small_model())[0].method == SLR()
 
 
 def test_no_hook_is_left_on_anything() -> None:
-    model = _model()
-    pruner, step = _start(model)
+    model = small_model()
+    pruner, step = start_pruner(model)
     for _ in range(10):
         step()
     pruner.finalize()
@@ -97,8 +76,8 @@ def test_no_hook_is_left_on_anything() -> None:
 
 
 def test_finalize_returns_the_report_and_keeps_the_masks() -> None:
-    model = _model()
-    pruner, step = _start(model, {"0": Unstructured(0.5), "2": None})
+    model = small_model()
+    pruner, step = start_pruner(model, {"0": Unstructured(0.5), "2": None})
     for _ in range(10):
         step()
     before = pruner.masks()
@@ -118,7 +97,7 @@ def test_finalize_returns_the_report_and_keeps_the_masks() -> None:
     "method", [SLR(), ClassicSLR(interval=2), ADMM(interval=2), GradualMagnitude(interval=3)], ids=repr
 )
 def test_finalize_early_cuts_to_the_full_target_and_says_so(method: Method) -> None:
-    pruner, step = _start(_model(), method=method)
+    pruner, step = start_pruner(small_model(), method=method)
     for _ in range(4):
         step()
     report = pruner.finalize()
@@ -129,7 +108,7 @@ def test_finalize_early_cuts_to_the_full_target_and_says_so(method: Method) -> N
 
 def test_steps_past_the_end_keep_the_schedule_at_its_end() -> None:
     for method in (SLR(), ADMM(interval=3), GradualMagnitude(interval=3)):
-        pruner, step = _start(_model(), method=method)
+        pruner, step = start_pruner(small_model(), method=method)
         for _ in range(17):
             step()
         assert pruner.steps == 17
@@ -145,8 +124,8 @@ def test_steps_past_the_end_keep_the_schedule_at_its_end() -> None:
 
 
 def test_forgotten_step_is_an_error_at_the_end() -> None:
-    model = _model()
-    pruner, _ = _start(model)
+    model = small_model()
+    pruner, _ = start_pruner(model)
     before = _bits(model)
     message = r"Pruner\.finalize: no step was made\. Call pruner\.step\(loss\) after each optimizer\.step\(\)"
     with pytest.raises(UsageError, match=message):
@@ -156,7 +135,7 @@ def test_forgotten_step_is_an_error_at_the_end() -> None:
 
 
 def test_one_shot_cuts_without_training() -> None:
-    pruner, _ = _start(_model(), method=OneShot())
+    pruner, _ = start_pruner(small_model(), method=OneShot())
     report = pruner.finalize()
     assert report.nnz == 20
     assert report.warnings == ()
@@ -164,7 +143,7 @@ def test_one_shot_cuts_without_training() -> None:
 
 def test_missed_steps_enter_the_next_call_as_one_longer_step() -> None:
     """Every second call is forgotten: the run still ends feasible, and says that it ended early."""
-    model = _model()
+    model = small_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     pruner = Pruner(model, optimizer, Global(0.75), total_steps=10, method=SLR(sigma=1.0, ramp=NoRamp()))
     for step in range(10):
@@ -185,8 +164,8 @@ def test_missed_steps_enter_the_next_call_as_one_longer_step() -> None:
 
 
 def test_a_skipped_step_does_not_count_and_changes_nothing() -> None:
-    model = _model()
-    pruner, step = _start(model)
+    model = small_model()
+    pruner, step = start_pruner(model)
     for _ in range(3):
         step()
     before, state = _bits(model), str(pruner.state_dict())
@@ -198,8 +177,8 @@ def test_a_skipped_step_does_not_count_and_changes_nothing() -> None:
 
 
 def test_preview_is_the_cut_on_a_copy() -> None:
-    model = _model()
-    pruner, step = _start(model)
+    model = small_model()
+    pruner, step = start_pruner(model)
     for _ in range(4):
         step()
     before, state = _bits(model), str(pruner.state_dict())
@@ -214,7 +193,7 @@ def test_preview_is_the_cut_on_a_copy() -> None:
 
 
 def test_masks_are_copies() -> None:
-    pruner, step = _start(_model())
+    pruner, step = start_pruner(small_model())
     step()
     for moment in ("running", "finalized"):
         state = str(pruner.masks())
@@ -227,8 +206,8 @@ def test_masks_are_copies() -> None:
 
 def test_apply_masks_makes_an_average_sparse() -> None:
     """An exponential moving average mixes supports of many moments; it is sparse only after apply_masks_."""
-    model = _model()
-    pruner, step = _start(model, Global(0.75), method=SLR(sigma=1.0))
+    model = small_model()
+    pruner, step = start_pruner(model, Global(0.75), method=SLR(sigma=1.0))
     average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
     for _ in range(10):
         step()
@@ -266,42 +245,42 @@ def test_two_budgets_that_interleave_keep_registration_order() -> None:
 
 
 def test_pruner_that_was_deleted_or_finalized_frees_its_weights() -> None:
-    model = _model()
-    first, step = _start(model)
+    model = small_model()
+    first, step = start_pruner(model)
     with pytest.raises(UsageError, match=r"Pruner: 0\.weight is held by another pruner\. Finalize or delete the other"):
-        _start(model)
+        start_pruner(model)
     with pytest.raises(UsageError, match=r"2\.weight is held by another pruner"):
-        _start(model, {"2": Unstructured(0.5)})
+        start_pruner(model, {"2": Unstructured(0.5)})
     step()
     first.finalize()
-    second = _start(model)
+    second = start_pruner(model)
     del second
     gc.collect()
-    _start(model)
+    start_pruner(model)
 
 
 def test_two_pruners_on_different_weights_are_fine() -> None:
-    model = _model()
-    one, step_one = _start(model, {"0": Unstructured(0.5)})
-    two, step_two = _start(model, {"2": Channel(0.5)})
+    model = small_model()
+    one, step_one = start_pruner(model, {"0": Unstructured(0.5)})
+    two, step_two = start_pruner(model, {"2": Channel(0.5)})
     step_one()
     step_two()
     assert (one.finalize().nnz, two.finalize().nnz) == (24, 16)
 
 
 def test_a_pruner_that_failed_to_build_holds_nothing() -> None:
-    model = _model()
+    model = small_model()
     with pytest.raises(Exception, match="read_every"):
-        _start(model, read_every=0)
+        start_pruner(model, read_every=0)
     model[2].weight.data[0, 0] = math.inf
     with pytest.raises(NonFiniteError, match=r"2\.weight: the weight is not finite"):
-        _start(model)
+        start_pruner(model)
     model[2].weight.data[0, 0] = 0
-    _start(model)
+    start_pruner(model)
 
 
 def test_records_are_read_out_every_so_often() -> None:
-    pruner, step = _start(_model(), read_every=4)
+    pruner, step = start_pruner(small_model(), read_every=4)
     pending = []
     for _ in range(10):
         step()
@@ -311,7 +290,7 @@ def test_records_are_read_out_every_so_often() -> None:
 
 
 def test_loss_may_be_a_number_or_a_tensor_of_one_entry() -> None:
-    pruner, step = _start(_model())
+    pruner, step = start_pruner(small_model())
     step()
     for loss in (1, 1.0, torch.tensor(1.0), torch.tensor([1.0]), torch.ones(1, 1, dtype=torch.bfloat16)):
         pruner.step(loss)
@@ -320,7 +299,7 @@ def test_loss_may_be_a_number_or_a_tensor_of_one_entry() -> None:
 
 def test_the_loss_is_copied() -> None:
     """A loop may accumulate into the tensor that it passed; the average must not follow."""
-    pruner, _ = _start(_model())
+    pruner, _ = start_pruner(small_model())
     loss = torch.tensor(2.0, dtype=torch.float64)
     pruner.step(loss)
     loss.fill_(7.0)
@@ -329,7 +308,7 @@ def test_the_loss_is_copied() -> None:
 
 
 def test_report_before_the_end_counts_the_weights_of_the_moment() -> None:
-    pruner, step = _start(_model(), Unstructured(0.5), method=SLR(ramp=NoRamp()))
+    pruner, step = start_pruner(small_model(), Unstructured(0.5), method=SLR(ramp=NoRamp()))
     assert pruner.report().nnz == 80
     step()
     report = pruner.report()
@@ -362,7 +341,7 @@ def test_weights_in_channels_last_keep_their_format() -> None:
 )
 def test_float16_weights(method: Method) -> None:
     torch.manual_seed(0)
-    model = _model().half()
+    model = small_model().half()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     pruner = Pruner(model, optimizer, Global(0.75), total_steps=6, method=method)
     for _ in range(6):

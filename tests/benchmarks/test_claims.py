@@ -7,13 +7,12 @@ from argparse import Namespace
 from math import inf
 from pathlib import Path
 
+import blobs
 import pytest
-import torch
-from torch import nn
 
 from slrprune.compare import load_records
 from slrprune.errors import ArgumentError
-from slrprune.tasks import Labelled, SGDRecipe, TensorTask, registry
+from slrprune.tasks import registry
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -39,26 +38,11 @@ def convergence(monkeypatch):
     return load("convergence", monkeypatch)
 
 
-class Blobs(TensorTask):
-    """Four clouds of points in eight dimensions, twelve batches an epoch."""
-
-    name = "blobs"
-    model_name = "mlp"
-    dense_recipe = SGDRecipe(epochs=2, lr=0.1)
-    pruning_recipe = SGDRecipe(epochs=4, lr=0.05)
+class Blobs(blobs.Blobs):
+    """Noisy enough for pruning to cost something."""
 
     def __init__(self):
-        generator = torch.Generator().manual_seed(0)
-        centers = torch.randn(4, 8, generator=generator)
-
-        def split(count):
-            targets = torch.arange(count) % 4
-            return Labelled(centers[targets] + torch.randn(count, 8, generator=generator), targets)
-
-        super().__init__({"train": split(96), "val": split(32), "test": split(200)}, batch_size=8)
-
-    def build_model(self):
-        return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
+        super().__init__(noise=1.0, test=200)
 
 
 @pytest.fixture(autouse=True)

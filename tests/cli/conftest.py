@@ -1,39 +1,24 @@
 """The command line in this process, with a task that trains in milliseconds beside the real ones."""
 
+import blobs
 import pytest
-import torch
-from torch import nn
 from typer.testing import CliRunner
 
 from slrprune.cli.app import app
-from slrprune.tasks import Labelled, SGDRecipe, TensorTask, registry
+from slrprune.tasks import registry
 
 
-class Blobs(TensorTask):
+class Blobs(blobs.Blobs):
     """Four clouds of points.
 
     Args:
         noise: around the centers.
+        data: a folder; it is not looked at.
     """
 
-    name = "blobs"
-    model_name = "mlp"
-    dense_recipe = SGDRecipe(epochs=2, lr=0.1)
-    pruning_recipe = SGDRecipe(epochs=4, lr=0.05)
-
     def __init__(self, noise=0.5, data=None):
-        generator = torch.Generator().manual_seed(0)
-        centers = torch.randn(4, 8, generator=generator)
-
-        def split(count):
-            targets = torch.arange(count) % 4
-            return Labelled(centers[targets] + noise * torch.randn(count, 8, generator=generator), targets)
-
-        super().__init__({"train": split(96), "val": split(32), "test": split(40)}, batch_size=8)
+        super().__init__(noise=noise)
         self.data = data
-
-    def build_model(self):
-        return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
 
 
 @pytest.fixture

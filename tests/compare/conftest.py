@@ -2,39 +2,19 @@
 
 from pathlib import Path
 
+import blobs
 import pytest
-import torch
-from torch import nn
 
 from slrprune.compare import Plan, RunRecord, Target, find
-from slrprune.tasks import Labelled, SGDRecipe, TensorTask
 
 
-class Blobs(TensorTask):
-    """Four clouds of points in eight dimensions."""
+class Blobs(blobs.Blobs):
+    """May come with trained weights, and counts the looks at its test split."""
 
-    name = "blobs"
-    model_name = "mlp"
-    dense_recipe = SGDRecipe(epochs=2, lr=0.1)
-    pruning_recipe = SGDRecipe(epochs=4, lr=0.05)
-
-    def __init__(self, *, has_val=True, weights=None, noise=0.5):
-        generator = torch.Generator().manual_seed(0)
-        centers = torch.randn(4, 8, generator=generator)
-
-        def split(count):
-            targets = torch.arange(count) % 4
-            return Labelled(centers[targets] + noise * torch.randn(count, 8, generator=generator), targets)
-
-        splits = {"train": split(96), "val": split(32), "test": split(40)}
-        if not has_val:
-            del splits["val"]
-        super().__init__(splits, batch_size=8)
+    def __init__(self, *, weights=None, **settings):
+        super().__init__(**settings)
         self.weights = weights
         self.looks_at_test = 0
-
-    def build_model(self):
-        return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
 
     def pretrained(self):
         if self.weights is None:

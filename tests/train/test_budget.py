@@ -1,5 +1,6 @@
 """What the loop can do beyond plain steps: a teacher, a length in steps, masked retraining."""
 
+import blobs
 import pytest
 import torch
 from torch import nn
@@ -7,26 +8,17 @@ from torch.nn import functional as F
 
 from slrprune import ADMM, Global, Pruner
 from slrprune.errors import ArgumentError, UsageError
-from slrprune.tasks import Labelled, SGDRecipe, TensorTask
+from slrprune.tasks import SGDRecipe
 from slrprune.train import Distillation, PruningTrainer, RetrainingTrainer, Teacher, train
 
 
-class Blobs(TensorTask):
-    """Four clouds of points in eight dimensions, six batches an epoch."""
+class Blobs(blobs.Blobs):
+    """Three epochs of six batches."""
 
-    name = "blobs"
-    model_name = "mlp"
-    dense_recipe = SGDRecipe(epochs=2, lr=0.1)
     pruning_recipe = SGDRecipe(epochs=3, lr=0.05)
 
     def __init__(self):
-        generator = torch.Generator().manual_seed(0)
-        targets = torch.arange(96) % 4
-        inputs = torch.randn(4, 8, generator=generator)[targets] + 0.5 * torch.randn(96, 8, generator=generator)
-        super().__init__({"train": Labelled(inputs, targets), "test": Labelled(inputs, targets)}, batch_size=16)
-
-    def build_model(self):
-        return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
+        super().__init__(batch_size=16)
 
 
 @pytest.fixture

@@ -2,30 +2,26 @@
 
 from dataclasses import replace
 
+import blobs
 import pytest
 import torch
 from torch import nn
 
 from slrprune import ADMM, SLR, Global, Pruner
 from slrprune.errors import NonFiniteError
-from slrprune.tasks import Labelled, SGDRecipe, TensorTask
+from slrprune.tasks import Labelled, SGDRecipe
 from slrprune.train import DenseTrainer, PruningTrainer, train
 from slrprune.train.guard import LossGuard
 
 
-class Blobs(TensorTask):
-    """Four clouds of points in eight dimensions; the model has BatchNorm and dropout."""
+class Blobs(blobs.Blobs):
+    """Six batches an epoch; the model has dropout, too."""
 
-    name = "blobs"
-    model_name = "mlp"
     dense_recipe = SGDRecipe(epochs=2, lr=0.1, weight_decay=1e-3, warmup=0.2)
     pruning_recipe = SGDRecipe(epochs=3, lr=0.05)
 
     def __init__(self):
-        generator = torch.Generator().manual_seed(0)
-        targets = torch.arange(96) % 4
-        inputs = torch.randn(4, 8, generator=generator)[targets] + 0.5 * torch.randn(96, 8, generator=generator)
-        super().__init__({"train": Labelled(inputs, targets), "test": Labelled(inputs, targets)}, batch_size=16)
+        super().__init__(batch_size=16)
 
     def build_model(self):
         return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 4))
