@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from slrprune.errors import UsageError
 from slrprune.tasks.base import Task
 from slrprune.tasks.recipe import Recipe
+from slrprune.tasks.tally import Tally
 from slrprune.train.seeding import seeded
 
 
@@ -31,7 +32,7 @@ def task_fingerprint(task: Task) -> str:
 def fingerprint(value: object) -> str:
     """16 hexadecimal digits of tensors, containers and plain objects.
 
-    Mappings count whatever their order; paths, devices and recipes are left out.
+    Mappings count whatever their order; paths, devices, recipes and tallies of bad input are left out.
 
     Raises:
         UsageError: something inside keeps its state where Python cannot see it.
@@ -119,5 +120,6 @@ def _of_function(value: type) -> list[bytes]:
 @_parts.register(PurePath)
 @_parts.register(torch.device)
 @_parts.register(Recipe)
+@_parts.register(Tally)
 def _of_left_out(_: object) -> list[bytes]:
     return []

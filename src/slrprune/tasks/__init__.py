@@ -6,6 +6,7 @@ from slrprune.tasks.cifar10 import Cifar10
 from slrprune.tasks.digits import Digits
 from slrprune.tasks.recipe import AdamWRecipe, Recipe, SGDRecipe
 from slrprune.tasks.registry import available, get, task_class
+from slrprune.tasks.tally import Tally
 from slrprune.tasks.tensor_task import Labelled, TensorTask
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Recipe",
     "SGDRecipe",
     "Split",
+    "Tally",
     "Task",
     "TensorTask",
     "available",

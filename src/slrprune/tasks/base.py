@@ -92,6 +92,10 @@ class Task(ABC):
         inputs, _ = next(self.batches("test"))
         return inputs[:1]
 
+    def warnings(self) -> tuple[str, ...]:
+        """What a report must say about the data so far, one sentence each: what was skipped, and how much of it."""
+        return ()
+
     def autocast(self) -> torch.autocast:
         """The context in which the task runs forward passes."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
