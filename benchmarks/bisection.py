@@ -16,7 +16,8 @@ from math import inf, sqrt
 from pathlib import Path
 from statistics import fmean
 
-from slrprune.cli.task_options import build_task, import_module, read_options
+from slrprune.cli.task_options import build_task, read_options
+from slrprune.cli.user_code import import_module
 from slrprune.compare import Arm, Plan, Target, check, compare, find
 from slrprune.tasks import Task
 

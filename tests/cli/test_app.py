@@ -40,7 +40,7 @@ def test_a_wrong_command_line_exits_with_2_and_explains_on_stderr(slrprune, argu
     [
         (
             ("compare", "blob"),
-            "tasks.get(name='blob'): name must be one of digits, cifar10, blobs. Did you mean 'blobs'?",
+            "compare: there is no task 'blob'. Did you mean 'blobs'? Built in are digits, cifar10, blobs; your own: file.py",
         ),
         (
             ("compare", "blobs", "--methods", "slr,admn"),

@@ -77,7 +77,11 @@ def test_timm_models_by_name(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("digit", [], r"plan: there is no model 'digit'\. Closest: digits, .*; or name timm:NAME or module:function\."),
+        (
+            "digit",
+            [],
+            r"plan: there is no model 'digit'\. The closest task is 'digits'; or name timm:NAME, hf:NAME, module:function or",
+        ),
         (
             "digits",
             ["fald=1"],
@@ -85,8 +89,8 @@ def test_timm_models_by_name(monkeypatch):
         ),
         ("timm:x", ["fold=1"], r"plan: --data and --option are settings of tasks\. 'timm:x' is none; leave them out"),
         ("no_module:f", [], r"plan: the module 'no_module' cannot be imported \(No module named 'no_module'\)"),
-        ("my_models:smal", [], r"plan: the module 'my_models' has no function 'smal'\. Closest: small, "),
-        ("my_models:number", [], r"plan: the module 'my_models' has no function 'number'"),
+        ("my_models:smal", [], r"plan: 'my_models' has no function 'smal'\. Closest: small, "),
+        ("my_models:number", [], r"plan: 'my_models' has no function 'number'"),
         ("my_models:nothing", [], r"plan: my_models:nothing returned a int\. It must return \(model, example_inputs\)"),
     ],
 )

@@ -9,7 +9,8 @@ import typer
 
 from slrprune.cli.lists import numbers
 from slrprune.cli.session import follow_and_show
-from slrprune.cli.task_options import build_task, import_module, read_options
+from slrprune.cli.task_options import build_task, read_options
+from slrprune.cli.user_code import import_module
 from slrprune.errors import ArgumentError, UsageError
 
 if TYPE_CHECKING:

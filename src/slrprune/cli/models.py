@@ -1,11 +1,13 @@
-"""MODEL on the command line: a built-in task, `timm:NAME`, or `module:function` of the user's own."""
+"""MODEL on the command line: a built-in task, `timm:NAME`, `hf:NAME`, or a function of the user's own."""
 
 import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slrprune.cli.task_options import build_task, import_module, read_options
+from slrprune.cli.hub_models import HUB, load_hub_model
+from slrprune.cli.task_options import MODEL_PREFIXES, build_task, call_seeded, read_options
 from slrprune.errors import MissingExtraError, UsageError, closest
 
 if TYPE_CHECKING:
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
 
     from slrprune.tasks import Task
 
-MODEL_HELP = "A task (see: slrprune tasks), timm:NAME, or module:function that returns (model, example_inputs)."
+MODEL_HELP = (
+    "A task (see: slrprune tasks), timm:NAME, hf:NAME_OR_FOLDER, or module:function or file.py:function that returns "
+    "a task or (model, example_inputs)."
+)
 _TIMM = "timm:"
 
 
@@ -32,18 +37,19 @@ class Subject:
     example_inputs: Any
 
 
-def resolve(name: str, options: list[str], data: Path | None, verb: str) -> Subject:
+def resolve(name: str, options: Sequence[str], data: Path | None, verb: str) -> Subject:
     """What MODEL stands for; weights that are not trained are drawn with seed 0.
 
     Args:
         name: MODEL.
-        options: what was given as --option; only tasks have any.
-        data: what was given as --data; only tasks have any.
+        options: what was given as --option; arguments of a task's class, or of the user's function.
+        data: what was given as --data; the argument `data` of the same.
         verb: for messages.
 
     Raises:
         UsageError: an unknown name, with the closest ones; a function that cannot be found or returns something else.
-        MissingExtraError: timm is not installed.
+        DataError: transformers finds no such model.
+        MissingExtraError: timm or transformers is not installed.
         SlrpruneError: what building the task raises.
     """
     import torch
@@ -52,16 +58,19 @@ def resolve(name: str, options: list[str], data: Path | None, verb: str) -> Subj
     from slrprune.train.seeding import seeded
 
     given = read_options(options, data, verb)
+    if given and name.startswith(MODEL_PREFIXES):
+        raise UsageError(verb, "--data and --option are settings of tasks", f"{name!r} is none; leave them out.")
     with seeded(0, torch.device("cpu")):
         if name in available():
             return _of_task(name, build_task(name, given, verb))
-        if given:
-            raise UsageError(verb, "--data and --option are settings of tasks", f"{name!r} is none; leave them out.")
         if name.startswith(_TIMM):
             return _of_timm(name, verb)
+        if name.startswith(HUB):
+            return Subject(name, *load_hub_model(name, verb))
         if ":" in name:
-            return _of_function(name, verb)
-    way_out = f"Closest: {', '.join(closest(name, available()))}; or name timm:NAME or module:function."
+            return _of_function(name, given, verb)
+    nearest = closest(name, available(), 1)[0]
+    way_out = f"The closest task is {nearest!r}; or name timm:NAME, hf:NAME, module:function or file.py:function."
     raise UsageError(verb, f"there is no model {name!r}", way_out)
 
 
@@ -99,19 +108,12 @@ def _wake_(model: "nn.Module") -> None:
                 parameter.fill_(1)
 
 
-def _of_function(name: str, verb: str) -> Subject:
+def _of_function(name: str, options: Mapping[str, Any], verb: str) -> Subject:
     from torch import nn
 
     from slrprune.tasks import Task
 
-    module_name, _, attribute = name.partition(":")
-    module = import_module(module_name, verb)
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        callables = [entry for entry in vars(module) if callable(getattr(module, entry)) and not entry.startswith("_")]
-        way_out = f"Closest: {_listed(attribute, callables)}." if callables else "It holds no functions."
-        raise UsageError(verb, f"the module {module_name!r} has no function {attribute!r}", way_out)
-    made = function()
+    made = call_seeded(name, options, verb)
     if isinstance(made, Task):
         return _of_task(name, made)
     if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):

@@ -1,40 +1,66 @@
-"""What several verbs read alike: a task with its options, and modules of the user's own."""
+"""TASK on the command line, with its settings: a built-in name, or a function of the user's own that returns a task."""
 
 import ast
-import importlib
 import inspect
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from slrprune.errors import ArgumentError, SlrpruneError, UsageError, closest
+from slrprune.cli.user_code import call, load_function
+from slrprune.errors import ArgumentError, UsageError, closest
 
 if TYPE_CHECKING:
     from slrprune.tasks import Task
 
+TASK_HELP = "A built-in task (see: slrprune tasks), or module:function or file.py:function that returns your own."
+DATA_HELP = "Folder of the task's data, where it needs one."
+OPTION_HELP = "A setting of the task, as name=value; repeat for several."
+MODEL_PREFIXES = ("timm:", "hf:")
 
-def build_task(name: str, options: dict[str, Any], verb: str) -> "Task":
-    """The task with its options, which are checked against its class by name.
+
+def resolve_task(name: str, options: Sequence[str], data: Path | None, verb: str) -> "Task":
+    """What TASK stands for.
 
     Args:
-        name: of the task.
-        options: its settings by name.
+        name: TASK: a built-in name, `module:function`, or `path/to/file.py:function`.
+        options: what was given as --option, each name=value; arguments of the task's class, or of the function.
+        data: what was given as --data; the argument `data` of the same.
         verb: for messages.
 
     Raises:
-        ArgumentError: an unknown task; the message lists what there is.
-        UsageError: a setting that the task does not have.
+        ArgumentError: an option without an equals sign.
+        UsageError: an unknown name or setting, with the closest ones; a function that cannot be found or returns
+            something else.
+        SlrpruneError: what building the task raises.
     """
-    from slrprune.tasks import get, task_class
+    return build_task(name, read_options(options, data, verb), verb)
 
-    known = list(inspect.signature(task_class(name)).parameters)
-    for option in options:
-        if option not in known:
-            problem = f"the task {name!r} has no setting {option!r}"
-            raise UsageError(verb, problem, f"The closest of its settings is {closest(option, known, 1)[0]!r}.")
-    return get(name, **options)
+
+def build_task(name: str, options: Mapping[str, Any], verb: str) -> "Task":
+    """As `resolve_task`, with the settings already read."""
+    from slrprune.tasks import Task
+
+    if ":" not in name:
+        return _built_in(name, options, verb)
+    if name.startswith(MODEL_PREFIXES):
+        way_out = "Return it from a task of your own, with its data: slrprune new-task writes one to begin with."
+        raise UsageError(verb, f"{name} is a model without data", way_out)
+    made = call_seeded(name, options, verb)
+    if not isinstance(made, Task):
+        way_out = "It must return a slrprune.tasks.Task: slrprune new-task writes one to begin with."
+        raise UsageError(verb, f"{name} returned a {type(made).__name__}", way_out)
+    return made
+
+
+def call_seeded(name: str, options: Mapping[str, Any], verb: str) -> Any:
+    """What a function of the user's own returns; what it draws from torch's generator is the same every time."""
+    import torch
+
+    from slrprune.train.seeding import seeded
+
+    function = load_function(name, verb)
+    with seeded(0, torch.device("cpu")):
+        return call(function, name, options, verb)
 
 
 def read_options(entries: Sequence[str], data: Path | None, verb: str) -> dict[str, Any]:
@@ -60,28 +86,18 @@ def read_options(entries: Sequence[str], data: Path | None, verb: str) -> dict[s
     return found
 
 
-def import_module(name: str, verb: str) -> ModuleType:
-    """Imports a module, from the present folder, too.
+def _built_in(name: str, options: Mapping[str, Any], verb: str) -> "Task":
+    """A task by name; its settings are checked against its class."""
+    from slrprune.tasks import available, get, task_class
 
-    Args:
-        name: dotted.
-        verb: for messages.
-
-    Raises:
-        UsageError: it cannot be imported.
-        SlrpruneError: what the module itself raises, for example that an extra is missing.
-    """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(name)
-    except SlrpruneError:
-        raise
-    except ImportError as error:
-        raise UsageError(verb, f"the module {name!r} cannot be imported ({error})") from error
-
-
-def plain(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as values that can be written down: paths become text."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    if name not in available():
+        problem = f"there is no task {name!r}"
+        nearest = closest(name, available(), 1)[0]
+        way_out = f"Did you mean {nearest!r}? Built in are {', '.join(available())}; your own: file.py:function."
+        raise UsageError(verb, problem, way_out)
+    known = list(inspect.signature(task_class(name)).parameters)
+    for option in options:
+        if option not in known:
+            problem = f"the task {name!r} has no setting {option!r}"
+            raise UsageError(verb, problem, f"The closest of its settings is {closest(option, known, 1)[0]!r}.")
+    return get(name, **options)
