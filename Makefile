@@ -3,6 +3,7 @@
 #   make demo         installs slrprune into .venv and prunes a small network on real data
 #   make test         installs the development tools too, then runs every check that CI runs
 #   make lint         formats and checks the code, without running it
+#   make docs         builds the documentation into site/, with warnings as errors
 #   make nightly      the slow tests and the benchmarks, whose records are committed
 #   make bench        the benchmarks alone; use an idle machine
 #   make constraints  writes constraints.txt anew from a fresh environment
@@ -27,7 +28,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # thread per process: the tests run in JOBS processes.
 DEV_ENV := PYTHONPATH="$(CURDIR)/dev/sitecustomize$${PYTHONPATH:+:$$PYTHONPATH}" OMP_NUM_THREADS=1
 
-.PHONY: demo test lint nightly bench constraints clean
+.PHONY: demo test lint docs nightly bench constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -43,6 +44,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 nightly: $(VENV)/.installed-dev
 	$(DEV_ENV) $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
@@ -84,5 +88,5 @@ constraints:
 	rm -rf $(FRESH)
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples recipes dev -name __pycache__ -type d -prune -exec rm -rf {} +

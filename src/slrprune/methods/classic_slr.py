@@ -74,7 +74,9 @@ class ClassicSLR(LagrangianMethod):
         interval: optimizer steps of one W step. Published: one epoch; shorter is better at small budgets.
         ramp: published: none.
         coupled: see `LagrangianMethod`.
-        numerator, counting, on_failure: the documented ambiguities.
+        numerator: what the second stepsize ratio compares with; this and the next two are where the sources disagree.
+        counting: what k counts.
+        on_failure: what follows a condition that does not hold.
         summed_norms: norms as the sum over layers (the authors' code) instead of the norm of the stacked vector.
     """
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from slrprune.deploy.sparse_file.words import Bytes
 
 Indices = NDArray[np.int64]
+"""Positions in row-major order, ascending."""
 
 
 class Positions(ABC):
