@@ -1,0 +1,133 @@
+"""What the adapters share: the pruner is built last, resumed, told of real steps only, cut in time, the zeros held."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from slrprune.errors import UsageError
+from slrprune.masks import MaskKeeper
+from slrprune.methods.base import Method
+from slrprune.pruner import Pruner
+from slrprune.records import SparsityReport
+from slrprune.rules import Rules
+
+
+class HostedPruning:
+    """One pruning run inside the training loop of another engine; an adapter tells it when, this class knows what.
+
+    Args:
+        rules: one set for everything prunable, or a mapping from pattern to set or None; see `slrprune.rules`.
+        method: how the weights are pushed into their sets; `SLR()` by default.
+        total_steps: optimizer steps after which the hard cut is made; by default all that the engine plans. With fewer,
+            the rest of the training is masked retraining.
+        probe, read_every: see `Pruner`.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        method: Method | None = None,
+        total_steps: int | None = None,
+        probe: Callable[[], Tensor] | None = None,
+        read_every: int = 100,
+    ) -> None:
+        self._rules, self._total_steps = rules, total_steps
+        self._options: dict[str, Any] = {"method": method, "probe": probe, "read_every": read_every}
+        self._is_over = False
+        self._pruner: Pruner | None = None
+        self._optimizers: tuple[Optimizer, ...] = ()
+        self._saved: Mapping[str, Any] | None = None
+        self._handles: list[RemovableHandle] = []
+        self._keepers: list[MaskKeeper] = []
+        self._overflow: bool | Tensor = True
+
+    @property
+    def pruner(self) -> Pruner:
+        """The pruner at work; raises `UsageError` before training has begun."""
+        if self._pruner is None:
+            way_out = "The engine's weights and optimizer do not exist before."
+            raise UsageError(type(self).__name__, "the pruner is built when training begins", way_out)
+        return self._pruner
+
+    @property
+    def report(self) -> SparsityReport | None:
+        """Counts of the weights as they are now; None before the hard cut."""
+        return self._pruner.report() if self._pruner is not None and self._pruner.is_finalized else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The pruner's state (`Pruner.state_dict`); empty before training has begun."""
+        return {} if self._pruner is None else self._pruner.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Keeps a saved state for the pruner that is built when training begins; an empty one is ignored."""
+        self._saved = state or None
+
+    def _start(self, model: nn.Module, optimizers: Sequence[Optimizer], planned_steps: int) -> None:
+        """Call it once the engine has wrapped, moved and loaded everything."""
+        if self._is_over:
+            way_out = "Build another one for another run; to train on with the zeros fixed take MaskKeeper."
+            raise UsageError(type(self).__name__, "its run is over", way_out)
+        self._release()
+        self._pruner = None  # one of an interrupted run would still hold the weights
+        total_steps = planned_steps if self._total_steps is None else self._total_steps
+        self._optimizers = tuple(optimizers)
+        self._pruner = Pruner(model, self._optimizers, self._rules, total_steps=total_steps, **self._options)
+        self._handles += [optimizer.register_step_post_hook(self._note_step) for optimizer in self._optimizers]
+        self._resume()
+
+    def _resume(self) -> None:
+        """Hands a saved state to the pruner, if there is one."""
+        if self._saved is not None:
+            self.pruner.load_state_dict(self._saved)
+            self._saved = None
+            if self.pruner.is_finalized:
+                self._hold()
+
+    def _note_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        # A step skipped by GradScaler does not come here, unless the optimizer is a fused one: it gets the attribute
+        # `found_inf` for the time of its step, and then decides by itself.
+        self._overflow = vars(optimizer).get("found_inf", False)
+
+    def _follow(self, loss: Tensor) -> None:
+        """Follows the optimizer step just made, if one was made; `loss` is that of its whole batch on this rank."""
+        skipped, self._overflow = self._overflow, True
+        if not self.pruner.is_finalized:
+            self.pruner.step(_mean_over_ranks(loss), skipped=skipped)
+
+    def _cut_when_due(self) -> None:
+        """The hard cut after the last step; not from within an optimizer's hook, since it adds another one."""
+        if not self.pruner.is_finalized and self.pruner.steps >= self.pruner.total_steps:
+            self.pruner.finalize()
+            self._hold()
+
+    def _finish(self) -> SparsityReport:
+        """The hard cut, unless it has been made; nothing of this object stays on model and optimizer."""
+        report = self.pruner.report() if self.pruner.is_finalized else self.pruner.finalize()
+        self._release()
+        self._is_over = True
+        return report
+
+    def _hold(self) -> None:
+        masks = self.pruner.masks()
+        if not all(bool(mask.all()) for mask in masks.values()):
+            self._keepers = [MaskKeeper(self.pruner.model, optimizer, masks) for optimizer in self._optimizers]
+
+    def _release(self) -> None:
+        for handle in (*self._handles, *self._keepers):
+            handle.remove()
+        self._handles, self._keepers = [], []
+
+
+def _mean_over_ranks(loss: Tensor) -> Tensor:
+    """Every rank must decide on the same loss."""
+    distributed = torch.distributed
+    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return loss
+    mean = loss.detach().double() / distributed.get_world_size()
+    distributed.all_reduce(mean)
+    return mean
