@@ -1,5 +1,7 @@
 """Stops a run whose loss is no longer a number."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -52,3 +54,18 @@ class LossGuard:
         self._total.zero_()
         self._count = 0
         return mean
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been seen of the epoch under way: numbers and 0-dim tensors."""
+        return {
+            "is_finite": self._is_finite.clone(),
+            "total": self._total.clone(),
+            "count": self._count,
+            "steps": self._steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` returned."""
+        self._is_finite.copy_(state["is_finite"])
+        self._total.copy_(state["total"])
+        self._count, self._steps = state["count"], state["steps"]

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slrprune.pruner import Pruner
+from slrprune.train.engine import Engine, Move, Plain
 
 
 class Trainer(Protocol):
@@ -41,17 +43,19 @@ class DenseTrainer:
         model: what is trained.
         optimizer: the owner of its weights.
         total_steps: steps planned; plain training does not look at it.
+        engine: makes the steps; plain torch by default.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, total_steps: int) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, total_steps: int, engine: Engine | None = None
+    ) -> None:
         self.model = model
         self.optimizer = optimizer
+        self.engine = engine or Plain()
 
     def step(self, loss: Tensor, /) -> None:
         """Backward pass and optimizer step."""
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        self.engine.move(self.optimizer, loss)
 
     def preview(self) -> nn.Module:
         """The model itself, which is never cut."""
@@ -67,19 +71,25 @@ class PruningTrainer:
     Args:
         optimizer: the one that the pruner was built with.
         pruner: of any method; for a coupled one its penalty joins the loss.
+        engine: makes the steps; plain torch by default.
     """
 
-    def __init__(self, optimizer: Optimizer, pruner: Pruner) -> None:
+    def __init__(self, optimizer: Optimizer, pruner: Pruner, engine: Engine | None = None) -> None:
         self.optimizer = optimizer
         self.pruner = pruner
+        self.engine = engine or Plain()
+        self._losses: list[Tensor] = []
 
     def step(self, loss: Tensor, /) -> None:
-        """Backward pass, optimizer step, pruner step."""
+        """Backward pass, optimizer step, pruner step; the last two once for all batches of an accumulated step."""
         objective = loss + self.pruner.penalty() if self.pruner.method.is_coupled else loss
-        self.optimizer.zero_grad()
-        objective.backward()
-        self.optimizer.step()
-        self.pruner.step(loss)
+        self._losses.append(self.engine.mean(loss))
+        move = self.engine.move(self.optimizer, objective)
+        if move is Move.GATHERED:
+            return
+        mean = self._losses[0] if len(self._losses) == 1 else torch.stack(self._losses).mean()
+        self._losses = []
+        self.pruner.step(mean, skipped=move is Move.SKIPPED)
 
     def preview(self) -> nn.Module:
         """The hard cut on a copy."""
