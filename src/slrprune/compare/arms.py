@@ -17,74 +17,68 @@ from slrprune.methods import (
     GeometricPenalty,
     GradualMagnitude,
     NoRamp,
-    OneShot,
     QuadraticPenalty,
 )
-from slrprune.methods.accidental_ramp import LeakedSteps, LeakedUpdates
 from slrprune.methods.base import Method
+from slrprune.methods.named import NAMED_METHODS
 
-_MIDDLE = ConstantPenalty(1.0)  # the geometric mean of the ramp from 0.1 to 10 that the classic methods default to
-_DPF = SLR(sigma=1.0, ramp=CubicRamp())
+_MIDDLE = ConstantPenalty(1.0)  # as in the arms with a constant rho
+_DPF = SLR(sigma=1.0, ramp=CubicRamp())  # the arm's own
 _PENALTIES = (GeometricPenalty(0.01, 1.0), GeometricPenalty(1.0, 10.0), GeometricPenalty(0.1, 100.0))
 
 
-def _ours(name: str, description: str, method: Method, *others: Method) -> MethodArm:
-    """An arm with the other settings that equal tuning tries after its own, in this order."""
-    alternatives = tuple(MethodArm(name, description, other) for other in others)
-    return MethodArm(name, description, method, alternatives=alternatives)
+def _ours(name: str, *others: Method) -> MethodArm:
+    """The arm of a named method with the other settings that equal tuning tries after its own, in this order."""
+    named = NAMED_METHODS[name]
+    alternatives = tuple(MethodArm(name, named.description, other) for other in others)
+    return MethodArm(name, named.description, named.method, alternatives=alternatives)
 
 
 _OURS: tuple[Arm, ...] = (
     _ours(
-        *("slr", "SLR from the feasible point, the default method", SLR()),
+        "slr",
         *(replace(SLR(), sigma=sigma) for sigma in (0.5, 0.1, CosineStepsize(1.0, 0.1))),
         *(replace(SLR(), interval=5), replace(SLR(), decay=0.001)),
     ),
     _ours(
-        *("dpf", "dynamic pruning with feedback, which is SLR with sigma = 1 and a sparsity ramp", _DPF),
+        "dpf",
         *(replace(_DPF, ramp=CubicRamp(end=end)) for end in (0.3, 0.7)),
         *(replace(_DPF, interval=5), replace(_DPF, interval=20), replace(_DPF, decay=0.001)),
     ),
     _ours(
-        *("classic_slr", "SLR as published, rho constant", ClassicSLR(penalty=_MIDDLE)),
+        "classic_slr",
         *(ClassicSLR(penalty=ConstantPenalty(rho)) for rho in (0.1, 0.3, 3.0, 10.0)),
         ClassicSLR(penalty=_MIDDLE, s0=0.001),
     ),
     _ours(
-        *("classic_slr_ramp", "SLR as published, rho growing", ClassicSLR()),
+        "classic_slr_ramp",
         *(ClassicSLR(ramp=CubicRamp()), ClassicSLR(penalty=_PENALTIES[0], s0=0.001, ramp=CubicRamp())),
         *(ClassicSLR(penalty=penalty) for penalty in _PENALTIES[1:]),
         ClassicSLR(s0=0.1),
     ),
-    MethodArm(
-        *("classic_slr_leak", "SLR as published, rho growing as in the authors' code by accident"),
-        ClassicSLR(penalty=LeakedSteps()),
-    ),
+    _ours("classic_slr_leak"),
     _ours(
-        *("admm", "ADMM, rho constant", ADMM(penalty=_MIDDLE)),
+        "admm",
         *(ADMM(penalty=ConstantPenalty(rho)) for rho in (0.1, 0.3, 3.0, 10.0)),
         ADMM(penalty=_MIDDLE, ramp=NoRamp()),
     ),
     _ours(
-        *("admm_ramp", "ADMM, rho growing", ADMM()),
+        "admm_ramp",
         *(ADMM(penalty=penalty) for penalty in _PENALTIES),
         *(ADMM(ramp=NoRamp()), ADMM(interval=5)),
     ),
-    MethodArm(
-        *("admm_leak", "ADMM as published, rho growing as in the authors' code by accident"),
-        ADMM(penalty=LeakedUpdates(), ramp=NoRamp()),
-    ),
+    _ours("admm_leak"),
     _ours(
-        *("quadratic_penalty", "the splitting without multipliers, rho growing", QuadraticPenalty()),
+        "quadratic_penalty",
         *(QuadraticPenalty(penalty=penalty) for penalty in _PENALTIES),
         *(QuadraticPenalty(ramp=NoRamp()), QuadraticPenalty(interval=5)),
     ),
     _ours(
-        *("gradual_magnitude", "gradual magnitude pruning, then masked fine-tuning", GradualMagnitude()),
+        "gradual_magnitude",
         *(GradualMagnitude(ramp=CubicRamp(end=end)) for end in (0.3, 0.7, 0.9)),
         *(GradualMagnitude(interval=interval) for interval in (1, 50)),
     ),
-    MethodArm("one_shot", "one magnitude cut at the start, then masked fine-tuning", OneShot()),
+    _ours("one_shot"),
     DenseArm("dense", "no pruning, trained for the same steps"),
 )
 _REGISTRY: dict[str, Arm] = {arm.name: arm for arm in _OURS}

@@ -1,7 +1,7 @@
 """The engine on Hugging Face Accelerate: mixed precision, accumulation, clipping, several processes."""
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,6 @@ from torch.optim import Optimizer
 
 from slrprune.errors import ArgumentError, MissingExtraError, UsageError
 from slrprune.train.engine import Engine, Move, strided
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -44,7 +41,7 @@ class Accelerated(Engine):
         # Accelerate keeps one state per process. Where we have made it, `close` takes it away again.
         self._owns_state = not AcceleratorState._shared_state
         try:
-            self.accelerator: Accelerator = Accelerator(
+            self.accelerator = Accelerator(
                 device_placement=False,  # the task puts its data and its models where they belong
                 mixed_precision=precision,
                 gradient_accumulation_steps=accumulation,

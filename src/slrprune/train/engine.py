@@ -79,14 +79,11 @@ class Engine(ABC):
         """The values of all processes, in the order of their ranks."""
         return [value]
 
-    def wait(self) -> None:
-        """Waits for the other processes."""
-
     def state_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint: the gradient scaler's, where there is one."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  (most engines have nothing to load)
         """Takes back what `state_dict` returned."""
 
 

@@ -1,4 +1,4 @@
-"""The loop: one run of a task's recipe, with or without pruning, that may be stopped after any step and gone on with."""
+"""The loop: one run of a task's recipe, with or without pruning; it may be stopped after any step and gone on with."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
@@ -90,7 +89,7 @@ class Position:
 
 
 class Loop:
-    """A run under way: what `train` drives to its end in one go, and `slrprune.train.run` from checkpoint to checkpoint.
+    """A run under way: `train` drives it to its end in one go, `slrprune.train.run` from checkpoint to checkpoint.
 
     Args:
         model: on the task's device.

@@ -46,9 +46,7 @@ class DenseTrainer:
         engine: makes the steps; plain torch by default.
     """
 
-    def __init__(
-        self, model: nn.Module, optimizer: Optimizer, total_steps: int, engine: Engine | None = None
-    ) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, total_steps: int, engine: Engine | None = None) -> None:
         self.model = model
         self.optimizer = optimizer
         self.engine = engine or Plain()
