@@ -1,7 +1,6 @@
 """slrprune: prune PyTorch networks by surrogate Lagrangian relaxation, with a hard cut that costs no accuracy."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors; at run time a name is imported when it is first used
@@ -39,10 +38,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time a name is import
         Unstructured,
     )
 
-try:
-    __version__ = version("slrprune")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+unknown"
+    __version__: str
 
 __all__ = [
     "ADMM",
@@ -118,12 +114,25 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
         raise AttributeError(f"module 'slrprune' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted({*globals(), *_HOME, "__version__"})
+
+
+def _version() -> str:
+    """Of the installed distribution; to look it up takes half as long as all else that `slrprune --help` needs."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("slrprune")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"

@@ -80,7 +80,7 @@ def test_timm_models_by_name(monkeypatch):
         (
             "digit",
             [],
-            r"plan: there is no model 'digit'\. The closest task is 'digits'; or name timm:NAME, hf:NAME, module:function or",
+            r"plan: there is no model 'digit'\. The closest task is 'digits'; or name timm:NAME, hf:NAME",
         ),
         (
             "digits",
@@ -101,17 +101,17 @@ def test_what_is_no_model_is_refused_with_the_closest_name(module, name, options
 
 def test_the_cut_follows_the_rules():
     model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Linear(64, 64), torch.nn.Linear(64, 8))
-    cut_by_magnitude_(model, rules_for(model, "unstructured", 0.75, ["2"]))
+    cut_by_magnitude_(model, rules_for(model, "unstructured", 0.75, ["2"], "bench"))
     zeros = [int((layer.weight == 0).sum()) for layer in model]
     assert zeros == [3072, 3072, 0]
     smallest_kept = model[0].weight[model[0].weight != 0].abs().min()
     assert smallest_kept > 0.05  # of values spread evenly over [-1/8, 1/8]
-    cut_by_magnitude_(model, rules_for(model, "global", 0.9, ["2"]))
+    cut_by_magnitude_(model, rules_for(model, "global", 0.9, ["2"], "bench"))
     assert sum(int((layer.weight == 0).sum()) for layer in model) == round(0.9 * 2 * 4096)
-    cut_by_magnitude_(model, rules_for(model, "2:4", 0.9, []))
+    cut_by_magnitude_(model, rules_for(model, "2:4", 0.9, [], "bench"))
     assert int((model[2].weight == 0).sum()) == 256
     with pytest.raises(RuleError, match="matches no parameter"):
-        cut_by_magnitude_(model, rules_for(model, "global", 0.9, ["9"]))
+        cut_by_magnitude_(model, rules_for(model, "global", 0.9, ["9"], "bench"))
 
 
 def test_bench_measures_the_zeros_that_are_there_or_cuts(slrprune, module):

@@ -1,5 +1,6 @@
 """The command line starts without torch, and says which packages it lacks."""
 
+import importlib.metadata
 import subprocess
 import sys
 
@@ -8,11 +9,28 @@ import pytest
 import slrprune
 from slrprune import cli
 
+HEAVY = ["torch", "numpy", "scipy", "sklearn", "transformers", "rich"]
+PARSING = ["pydantic", "importlib.metadata"]  # typer imports them where it has options to read
 
-def test_the_commands_are_listed_without_importing_torch() -> None:
-    program = "import sys; import slrprune.cli.app; print('torch' in sys.modules, 'numpy' in sys.modules)"
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"), [([], HEAVY + PARSING), (["--help"], HEAVY + PARSING), (["compare", "--help"], HEAVY)]
+)
+def test_help_comes_without_any_heavy_import(arguments: list[str], heavy: list[str]) -> None:
+    program = (
+        "import sys; from slrprune.cli import main\n"
+        f"sys.argv = ['slrprune', *{arguments}]\n"
+        "try: main()\n"
+        f"except SystemExit: print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["False", "False"]
+    assert result.stderr.strip() == "[]"
+    assert "slrprune" in result.stdout
+
+
+def test_dir_shows_every_public_name() -> None:
+    assert {*slrprune.__all__, "__version__"} <= set(dir(slrprune))
+    assert slrprune.__version__ == importlib.metadata.version("slrprune")
 
 
 def test_every_public_name_is_found_where_type_checkers_see_it() -> None:
@@ -34,6 +52,7 @@ def test_a_missing_package_of_the_extra_is_named(package: str, monkeypatch: pyte
     for name in [*loaded, *(name for name in sys.modules if name.startswith("slrprune.cli."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(sys, "argv", ["slrprune", "tasks"])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     sentence = f"The command line needs {package}. Install it with: pip install 'slrprune[cli]'."

@@ -1,39 +1,36 @@
-"""The verbs, and what is said without one."""
+"""The verbs, each with one working example, and what is said without a verb."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
 
-import slrprune
 from slrprune.cli.bench import bench
 from slrprune.cli.compare import compare
-from slrprune.cli.consoles import err, out
+from slrprune.cli.consoles import err
 from slrprune.cli.demo import demo
 from slrprune.cli.export import export
-from slrprune.cli.lists import NumbersCommand
 from slrprune.cli.oneshot import oneshot
 from slrprune.cli.plan import plan
 from slrprune.cli.table import table
 from slrprune.cli.tasks import tasks
+from slrprune.cli.words import ListCommand, VerbGroup
 from slrprune.errors import SlrpruneError
 
 P = ParamSpec("P")
 
-_FIRST = """\
-slrprune prunes PyTorch networks while they train.
-
-  slrprune demo               begin here: prunes a small network on real data by five methods, in a minute or two
-  slrprune tasks              what else is ready to run
-  slrprune compare --help     every method at the same budget, on a task of your choice
-  slrprune table DIR          the table of a comparison that has been run
-  slrprune plan MODEL         before any training: what pruning would give on this machine, in bytes and in time
-  slrprune bench MODEL        how fast a pruned model runs here, layer by layer
-  slrprune oneshot hf:MODEL   a trained transformer, pruned from a text without training
-  slrprune export DIR         a pruned model for other programs: sparse file, ONNX, or with dead channels removed
-
-In your own training loop it takes three lines; the README shows them."""
+VERBS: Mapping[Callable[..., None], str] = {
+    demo: "slrprune demo --seeds 1",
+    tasks: "slrprune tasks",
+    plan: "slrprune plan digits --sparsity 0.9",
+    compare: "slrprune compare digits --methods slr dpf --sparsity 0.9 0.95 --seeds 3",
+    table: "slrprune table runs/digits",
+    bench: "slrprune bench digits --sparsity 0.95 --threads 1",
+    export: "slrprune export runs/demo --to sparse",
+    oneshot: "slrprune oneshot hf:sentence-transformers/all-MiniLM-L6-v2 --data text.txt --sparsity 0.5",
+}
+"""Every verb with the example at the end of its help, in the order in which they are listed."""
 
 
 def _speaking(verb: Callable[P, None]) -> Callable[P, None]:
@@ -43,6 +40,8 @@ def _speaking(verb: Callable[P, None]) -> Callable[P, None]:
     def spoken(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             verb(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # the reader has gone, as in `slrprune table runs | head`: typer ends without a word
         except (SlrpruneError, OSError) as error:
             err().print(f"slrprune: {error}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
@@ -51,18 +50,24 @@ def _speaking(verb: Callable[P, None]) -> Callable[P, None]:
 
 
 def _root(
-    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Prune PyTorch networks by Surrogate Lagrangian Relaxation."""
     if version:
-        out().print(slrprune.__version__, highlight=False)
+        from slrprune import __version__
+
+        typer.echo(__version__)
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        out().print(_FIRST, markup=False, highlight=False, soft_wrap=True)
 
 
-app = typer.Typer(name="slrprune", add_completion=False, pretty_exceptions_enable=False)
-app.callback(invoke_without_command=True)(_root)
-for _verb in (demo, compare, table, tasks, plan, bench, export, oneshot):
-    app.command(cls=NumbersCommand)(_speaking(_verb))
+def _made() -> typer.Typer:
+    # Help is plain text: Rich takes as long to import as all the rest, and its boxes are of no use in a pipe.
+    made = typer.Typer(name="slrprune", cls=VerbGroup, pretty_exceptions_enable=False, rich_markup_mode=None)
+    settings: dict[str, Any] = {"invoke_without_command": True, "epilog": "What to do first: slrprune"}
+    made.callback(**settings)(_root)
+    for verb, example in VERBS.items():
+        made.command(cls=ListCommand, epilog=f"\b\nExample:\n  {example}")(_speaking(verb))
+    return made
+
+
+app = _made()

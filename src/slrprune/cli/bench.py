@@ -10,6 +10,7 @@ from slrprune.cli.consoles import out
 from slrprune.cli.cut import DENSE_HELP, SET_HELP, cut_by_magnitude_, has_zeros, rules_for
 from slrprune.cli.models import MODEL_HELP, resolve
 from slrprune.cli.session import print_json
+from slrprune.cli.task_options import DATA_HELP, OPTION_HELP
 
 _DEFAULT = 0.9
 
@@ -23,13 +24,14 @@ def bench(
     structure: Annotated[str, typer.Option("--set", help=SET_HELP)] = "unstructured",
     dense: Annotated[list[str] | None, typer.Option(help=DENSE_HELP)] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch; its own choice by default.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="Further settings of a task, as name=value.")] = None,
+    data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
+    option: Annotated[list[str] | None, typer.Option(help=OPTION_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a pruned model on this machine: every layer, dense and by sparse kernels, and the whole.
+    """Measure a pruned model here, layer by layer and as a whole.
 
-    Nothing is trained. What is cut here is cut by magnitude: right for times, not for accuracy.
+    Dense and by sparse kernels. Nothing is trained, and what is cut here is cut by magnitude: right for times, not for
+    accuracy.
     """
     import torch
 
@@ -41,7 +43,7 @@ def bench(
     said = f"{subject.name}, with the zeros it has"
     if sparsity is not None or not has_zeros(subject.model):
         level = _DEFAULT if sparsity is None else sparsity
-        cut_by_magnitude_(subject.model, rules_for(subject.model, structure, level, dense or []))
+        cut_by_magnitude_(subject.model, rules_for(subject.model, structure, level, dense or [], "bench"))
         said = f"{subject.name}, cut by magnitude ({structure}, {level:g})"
     _, report = accelerate(subject.model, subject.example_inputs)
     if as_json:

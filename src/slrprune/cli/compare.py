@@ -1,15 +1,16 @@
 """`slrprune compare`: every method at the same total budget."""
 
 import os
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slrprune.cli.lists import numbers
+from slrprune.cli.lists import names, numbers
 from slrprune.cli.session import follow_and_show
-from slrprune.cli.task_options import build_task, read_options
+from slrprune.cli.task_options import DATA_HELP, OPTION_HELP, TASK_HELP, build_task, read_options
 from slrprune.cli.user_code import import_module
 from slrprune.errors import ArgumentError, UsageError
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from slrprune.compare.keep import Keep
     from slrprune.tasks import Task
 
-_METHODS = "slr,dpf,gradual_magnitude,admm_ramp,classic_slr_ramp,one_shot,dense"
+_METHODS = ("slr", "dpf", "gradual_magnitude", "admm_ramp", "classic_slr_ramp", "one_shot", "dense")
+_METHODS_HELP = f"Names; slr+distil has an extra. [{' '.join(_METHODS)}]"
 
 
 class _Curve(str, Enum):
@@ -27,8 +29,8 @@ class _Curve(str, Enum):
 
 
 def compare(
-    task: Annotated[str, typer.Argument(help="What to prune; see: slrprune tasks")],
-    methods: Annotated[str, typer.Option(help="Names with commas between them; slr+distil has an extra.")] = _METHODS,
+    task: Annotated[str, typer.Argument(help=TASK_HELP)],
+    methods: Annotated[list[str] | None, typer.Option(help=_METHODS_HELP)] = None,
     sparsity: Annotated[list[str] | None, typer.Option(help="Fraction of zeros, or several. [0.9]")] = None,
     structure: Annotated[str, typer.Option("--set", help="Constraint set; an unknown name lists them.")] = "global",
     epochs: Annotated[int | None, typer.Option(help="Length of every run; the task's own by default.")] = None,
@@ -39,26 +41,26 @@ def compare(
     distil: Annotated[bool, typer.Option("--distil", help="Distil from the dense net, in every method.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Where records go. [runs/<task>]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core, at most 2, by default.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="Further settings of the task, as name=value.")] = None,
+    data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
+    option: Annotated[list[str] | None, typer.Option(help=OPTION_HELP)] = None,
     curve: Annotated[_Curve | None, typer.Option(help="Split for the curves. [val, none without one]")] = None,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep them for: slrprune export")] = False,
     rivals: Annotated[list[str] | None, typer.Option(help="Module that registers rivals; repeat for several.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Give every method the same budget from the same dense start, and compare them after the hard cut.
+    """Compare methods at the same budget, right after the hard cut.
 
-    Killed and called again, it goes on where it stopped.
+    All begin with the same dense weights and get the same steps. Killed and called again, it goes on where it stopped.
     """
     from slrprune.compare import Plan, targets
 
     for module in rivals or []:
         import_module(module, "compare")
     options = read_options(option or [], data, "compare")
-    keep = _keep(options, folds) if keep_models else None
+    keep = _keep(task, options, folds) if keep_models else None
     tasks = _tasks(task, options, folds)
     plan = Plan(
-        arms=_arms(methods, distil),
+        arms=_arms(names(methods or _METHODS), distil),
         targets=targets(structure, _levels(structure, sparsity), tasks[0].build_model()),
         epochs=tasks[0].pruning_recipe.epochs if epochs is None else epochs,
         seeds=tuple(range(seeds)),
@@ -67,7 +69,7 @@ def compare(
     if tune_trials is not None and folds is not None:
         problem = "--tune and --folds exclude each other: one fold's validation images are another's test images"
         raise UsageError("compare", problem)
-    folder = folder or Path("runs") / task
+    folder = folder or Path("runs") / tasks[0].name
     count = workers or min(2, os.cpu_count() or 1)
 
     def run(observer: "Observer", command: str) -> "tuple[RunRecord, ...]":
@@ -77,11 +79,10 @@ def compare(
     follow_and_show(run, folder, as_json=as_json, tells_runs=True)
 
 
-def _arms(methods: str, distil: bool) -> "tuple[Arm, ...]":
+def _arms(methods: Sequence[str], distil: bool) -> "tuple[Arm, ...]":
     from slrprune.compare import find
 
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    return find([f"{name}+distil" for name in names] if distil else names)
+    return find([f"{name}+distil" for name in methods] if distil else methods)
 
 
 def _tasks(name: str, options: dict[str, Any], folds: int | None) -> "list[Task]":
@@ -93,10 +94,12 @@ def _tasks(name: str, options: dict[str, Any], folds: int | None) -> "list[Task]
     return [build_task(name, {**options, "fold": fold}, "compare") for fold in range(folds)]
 
 
-def _keep(options: dict[str, Any], folds: int | None) -> "Keep":
+def _keep(task: str, options: dict[str, Any], folds: int | None) -> "Keep":
     """All models, with what rebuilds them."""
     from slrprune.compare.keep import Keep
 
+    if ":" in task:
+        raise UsageError("compare", "--keep-models needs a built-in task, by whose name a model is built again")
     if folds is not None:
         raise UsageError("compare", "--keep-models and --folds exclude each other: the models are of several tasks")
     return Keep(options)

@@ -2,17 +2,24 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
-_PIPE_WIDTH = 160  # a pipe has no width; tables should not be folded there
+_PIPE_WIDTH = 1000
+"""A pipe has no width; nothing should be folded there."""
 
 
-def out() -> Console:
+def out() -> "Console":
     """For results."""
+    from rich.console import Console  # dear to import, and `slrprune --help` does without it
+
     return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
 
 
-def err() -> Console:
+def err() -> "Console":
     """For progress and errors."""
+    from rich.console import Console
+
     return Console(stderr=True)

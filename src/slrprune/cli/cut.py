@@ -13,7 +13,7 @@ SET_HELP = "Which zeros; an unknown name lists them."
 DENSE_HELP = "Name or glob of weights that stay dense; repeat for several."
 
 
-def rules_for(model: "nn.Module", structure: str, sparsity: float, dense: list[str]) -> "Rules":
+def rules_for(model: "nn.Module", structure: str, sparsity: float, dense: list[str], verb: str) -> "Rules":
     """The set for all weights that are pruned by default and fit it, apart from those that stay dense.
 
     Args:
@@ -21,6 +21,7 @@ def rules_for(model: "nn.Module", structure: str, sparsity: float, dense: list[s
         structure: name of a set, as for `slrprune compare`.
         sparsity: fraction of zeros, in [0, 1); a set that owns its level ignores it.
         dense: names of modules or parameters, or globs.
+        verb: for messages.
 
     Raises:
         ArgumentError: an unknown set, or a sparsity that it does not take.
@@ -33,7 +34,7 @@ def rules_for(model: "nn.Module", structure: str, sparsity: float, dense: list[s
     from slrprune.sets import ConstraintSet
 
     owns_level = any(entry.owns_level for entry in STRUCTURES if entry.name == structure)
-    (target,) = targets(structure, () if owns_level else (sparsity,), model)
+    (target,) = targets(structure, () if owns_level else (sparsity,), model, verb)
     if not dense:
         return target.rules
     stays: dict[str | type[nn.Module], ConstraintSet | None] = dict.fromkeys(dense)

@@ -22,7 +22,10 @@ def demo(
     folder: Annotated[Path | None, typer.Option("--out", help="Where the run is written. [runs/demo-<time>]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Prune a small network on scikit-learn's digits by SLR and by its rivals."""
+    """Prune a small network on real digits by SLR and its rivals.
+
+    The data are scikit-learn's, so that nothing is downloaded. Takes a minute or two.
+    """
     from slrprune.cli.deployed import deploy_and_show
     from slrprune.compare import Plan, Target, find
     from slrprune.compare.keep import Keep, kept_models

@@ -35,9 +35,10 @@ def export(
     data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it has moved.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write the pruned model of a run as a sparse file, as ONNX, or with its dead channels removed.
+    """Write the pruned model of a run for another program.
 
-    The file is checked against the model before the command ends: its tensors, or its outputs.
+    As a sparse file, as ONNX, or with its dead channels removed. The file is checked against the model before the
+    command ends: its tensors, or its outputs.
     """
     from slrprune.deploy.shrink.example import described
 

@@ -70,7 +70,7 @@ def _image(config: Any) -> "Tensor":
     return torch.randn(1, config.num_channels, height, width)
 
 
-def _sound(config: Any) -> "Tensor":
+def _sound(_: Any) -> "Tensor":
     import torch
 
     return torch.randn(1, 16_000)

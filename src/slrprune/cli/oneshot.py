@@ -49,9 +49,10 @@ def oneshot(
     trust_remote_code: Annotated[bool, typer.Option(help="Run Python code that comes with the model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Prune a trained transformer block by block from a text, without training.
+    """Prune a trained transformer from a text, without training.
 
-    The result is a checkpoint for transformers. Killed and called again, it goes on with the block where it stopped.
+    It goes block by block. The result is a checkpoint for transformers. Killed and called again, it goes on with the
+    block where it stopped.
     """
     from slrprune.oneshot import prune
     from slrprune.oneshot.hub import calibration_from_text, load, rules_for_blocks

@@ -10,6 +10,7 @@ from slrprune.cli.consoles import out
 from slrprune.cli.cut import DENSE_HELP, SET_HELP, rules_for
 from slrprune.cli.models import MODEL_HELP, resolve
 from slrprune.cli.session import print_json
+from slrprune.cli.task_options import DATA_HELP, OPTION_HELP
 
 
 def plan(
@@ -18,13 +19,14 @@ def plan(
     structure: Annotated[str, typer.Option("--set", help=SET_HELP)] = "unstructured",
     dense: Annotated[list[str] | None, typer.Option(help=DENSE_HELP)] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch; its own choice by default.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="Further settings of a task, as name=value.")] = None,
+    data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
+    option: Annotated[list[str] | None, typer.Option(help=OPTION_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what pruning would bring: file size, multiply-accumulates, and measured speed, layer by layer.
+    """Say what pruning would bring in bytes and in time.
 
-    Nothing is trained: a copy with random weights is cut and measured on this machine.
+    File size, multiply-accumulates and measured speed, layer by layer. Nothing is trained: a copy with random weights
+    is cut and measured on this machine.
     """
     import torch
 
@@ -33,7 +35,7 @@ def plan(
     if threads is not None:
         torch.set_num_threads(threads)
     subject = resolve(model, option or [], data, "plan")
-    rules = rules_for(subject.model, structure, sparsity, dense or [])
+    rules = rules_for(subject.model, structure, sparsity, dense or [], "plan")
     report = predict(subject.model, rules, subject.example_inputs)
     if as_json:
         print_json({"model": subject.name, **asdict(report)})

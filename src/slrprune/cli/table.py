@@ -16,7 +16,7 @@ def table(
     marker: Annotated[str | None, typer.Option(help="Name in <!-- name:begin --> and <!-- name:end -->.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the tables of a folder of records, without running anything."""
+    """Show the tables of runs that have been made."""
     from slrprune.atomic import write_atomically
     from slrprune.compare import blocks, insert, load_records, to_markdown
 

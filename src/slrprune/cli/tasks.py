@@ -10,7 +10,7 @@ from slrprune.cli.consoles import out
 
 
 def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the tasks with their settings, and the methods that can be compared on them."""
+    """List the tasks with their settings, and the methods."""
     from slrprune import compare
     from slrprune.tasks import available, task_class
 

@@ -30,12 +30,13 @@ class Structure:
     owns_level: bool = False
     convolutions_only: bool = False
 
-    def target(self, sparsity: float | None, model: nn.Module) -> Target:
+    def target(self, sparsity: float | None, model: nn.Module, where: str = "compare") -> Target:
         """The target for the prunable weights of `model` that fit the set; the others stay dense.
 
         Args:
             sparsity: fraction of zeros in these weights, in [0, 1); None where the set owns its level.
             model: looked at for the shapes of its weights.
+            where: what errors begin with.
 
         Raises:
             ArgumentError: a sparsity that is missing, or that the set does not take, or out of range.
@@ -43,26 +44,27 @@ class Structure:
         """
         if self.owns_level != (sparsity is None):
             rule = "must not be given: the pattern owns its level" if self.owns_level else "must be given"
-            raise ArgumentError("compare", "sparsity", sparsity, f"{rule} (set {self.name})")
+            raise ArgumentError(where, "sparsity", sparsity, f"{rule} (set {self.name})")
         constraint = self.make(0.0 if sparsity is None else sparsity)
         weights = [weight for weight in find_targets(model) if weight.is_default and not weight.obstacle]
-        fitting = [weight for weight in weights if self._fits(constraint, weight)]
+        fitting = [weight for weight in weights if not self.misfit(constraint, weight)]
         if not fitting:
             problem = f"no weight of {type(model).__name__} fits {constraint!r}"
-            raise UsageError("compare", problem, "Take another --set.")
+            raise UsageError(where, problem, "Take another --set.")
         level = "" if sparsity is None else f"-{100 * sparsity:.6g}%"
         label = self.name.replace(":", "-") + level
         return Target(label, {weight.name: constraint for weight in fitting}, sparsity)
 
-    def _fits(self, constraint: ConstraintSet, weight: Weight) -> bool:
+    def misfit(self, constraint: ConstraintSet, weight: Weight) -> str:
+        """Why a weight does not fit a set of this family; empty where it does."""
         if self.convolutions_only and weight.parameter.ndim < 3:
-            return False
+            return f"the set {self.name} is for convolutions"
         try:
             oriented = constraint.transposed() if weight.is_transposed else constraint
             oriented.check(weight.name, weight.parameter.shape)
-        except ShapeError:
-            return False
-        return True
+        except ShapeError as error:
+            return str(error).removeprefix(f"{weight.name}: ").rstrip(".")
+        return ""
 
 
 STRUCTURES = (
@@ -78,13 +80,14 @@ STRUCTURES = (
 GLOBAL = "global"
 
 
-def targets(name: str, sparsities: tuple[float, ...], model: nn.Module) -> tuple[Target, ...]:
+def targets(name: str, sparsities: tuple[float, ...], model: nn.Module, where: str = "compare") -> tuple[Target, ...]:
     """The targets of a comparison: one for each sparsity, or the one of a set that owns its level.
 
     Args:
         name: "global", or the name of a structure.
         sparsities: fractions of zeros, each in [0, 1).
         model: looked at for the shapes of its weights.
+        where: what errors begin with.
 
     Raises:
         ArgumentError: an unknown name, which lists what there is; otherwise as `Structure.target`.
@@ -99,7 +102,7 @@ def targets(name: str, sparsities: tuple[float, ...], model: nn.Module) -> tuple
     known = {structure.name: structure for structure in STRUCTURES}
     if name not in known:
         rule = f"must be one of {', '.join([GLOBAL, *known])}"
-        raise ArgumentError("compare", "set", name, rule, f"The closest is {closest(name, known, 1)[0]!r}.")
+        raise ArgumentError(where, "set", name, rule, f"The closest is {closest(name, known, 1)[0]!r}.")
     structure = known[name]
     levels: tuple[float | None, ...] = sparsities or (None,)
-    return tuple(structure.target(sparsity, model) for sparsity in levels)
+    return tuple(structure.target(sparsity, model, where) for sparsity in levels)

@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from slrprune.deploy.plan.wrapped import refuse_wrapped
 from slrprune.deploy.shrink.example import described
 from slrprune.errors import UsageError
 from slrprune.rules import Assignment, Rules, Skipped, assign
@@ -27,8 +28,9 @@ def imitate(model: nn.Module, rules: Rules) -> tuple[nn.Module, dict[str, Constr
 
     Raises:
         ArgumentError, RuleError, ShapeError: as `Pruner` does for these rules.
-        UsageError: the model cannot be copied.
+        UsageError: a parametrization or a pruning hook of torch is attached; the model cannot be copied.
     """
+    refuse_wrapped(model)
     try:
         result = copy.deepcopy(model).eval()
     except Exception as error:  # any module may refuse to be copied
