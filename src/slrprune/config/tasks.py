@@ -1,0 +1,50 @@
+"""The fields `task` and `task_options` of a configuration, as far as they can be checked without running code."""
+
+import inspect
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from slrprune.errors import closest
+
+MODEL_PREFIXES = ("timm:", "hf:")
+
+
+def check_task(name: str) -> str:
+    """`name` itself; raises where it is neither built in nor a function of the user's own."""
+    from slrprune.tasks import available
+
+    if name.startswith(MODEL_PREFIXES):
+        rule = "is a model without data; write module:function or file.py:function that returns a task"
+        raise PydanticCustomError("task_wanted", rule)
+    if ":" not in name and name not in available():
+        rule = "must be one of {known}, or module:function or file.py:function; the closest is {closest}"
+        context = {"known": ", ".join(available()), "closest": closest(name, available(), 1)[0]}
+        raise PydanticCustomError("unknown_task", rule, context)
+    return name
+
+
+def check_task_options(options: dict[str, Any], task: str | None) -> dict[str, Any]:
+    """`options` themselves; raises where a built-in task has no such setting.
+
+    Args:
+        options: arguments of the task's class.
+        task: None where the name itself is wrong; nothing is checked then, nor for a user's function.
+    """
+    from slrprune.tasks import available, task_class
+
+    if task not in available():
+        return options
+    known = list(inspect.signature(task_class(task)).parameters)
+    problems = [
+        (
+            key,
+            value,
+            f"is no setting of {task}, which has {', '.join(known)}; the closest is {closest(key, known, 1)[0]}",
+        )
+        for key, value in options.items()
+        if key not in known
+    ]
+    if problems:
+        raise PydanticCustomError("several", "{count} problems", {"count": len(problems), "problems": problems})
+    return options
