@@ -1,7 +1,4 @@
-"""Stop in the middle, save, load into fresh objects, go on: the same bits.
-
-Run with `python examples/resume.py`.
-"""
+"""Stop in the middle, save, load into fresh objects, go on: the same bits. Run with `python examples/resume.py`."""
 
 import tempfile
 from pathlib import Path
@@ -12,12 +9,16 @@ from torch import nn
 import slrprune as slr
 
 
-def build() -> tuple[nn.Linear, torch.optim.Optimizer, slr.Pruner]:
+def build() -> dict[str, nn.Module | torch.optim.Optimizer | slr.Pruner]:
     """A model, its optimizer and a pruner, always built in this order."""
     torch.manual_seed(0)
     model = nn.Linear(64, 16)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    return model, optimizer, slr.Pruner(model, optimizer, slr.Unstructured(0.9), total_steps=40)
+    return {
+        "model": model,
+        "optimizer": optimizer,
+        "pruner": slr.Pruner(model, optimizer, slr.Global(0.9), total_steps=40),
+    }
 
 
 def train(model: nn.Module, optimizer: torch.optim.Optimizer, pruner: slr.Pruner, steps: range) -> None:
@@ -31,20 +32,15 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, pruner: slr.Pruner
         pruner.step(loss)
 
 
-whole, optimizer, pruner = build()
-train(whole, optimizer, pruner, range(40))
-pruner.finalize()
-
-model, optimizer, pruner = build()
-train(model, optimizer, pruner, range(25))
+whole, stopped, resumed = build(), build(), build()
+train(**whole, steps=range(40))
+train(**stopped, steps=range(25))
 with tempfile.TemporaryDirectory() as folder:
-    path = Path(folder, "checkpoint.pt")
-    parts = {"model": model, "optimizer": optimizer, "pruner": pruner}
-    torch.save({name: part.state_dict() for name, part in parts.items()}, path)
-    model, optimizer, pruner = build()
-    saved = torch.load(path, weights_only=True)
-for name, part in {"model": model, "optimizer": optimizer, "pruner": pruner}.items():
+    torch.save({name: part.state_dict() for name, part in stopped.items()}, Path(folder, "checkpoint.pt"))
+    saved = torch.load(Path(folder, "checkpoint.pt"), weights_only=True)
+for name, part in resumed.items():
     part.load_state_dict(saved[name])
-train(model, optimizer, pruner, range(25, 40))
-pruner.finalize()
-print("bit-identical:", torch.equal(model.weight, whole.weight))
+train(**resumed, steps=range(25, 40))
+for parts in (whole, resumed):
+    parts["pruner"].finalize()
+print("bit-identical:", torch.equal(resumed["model"].weight, whole["model"].weight))

@@ -1,7 +1,16 @@
 """How the weights are pushed into their sets."""
 
 from slrprune.methods.admm import ADMM
-from slrprune.methods.base import Method
+from slrprune.methods.base import (
+    Method,
+    MethodState,
+    Moment,
+    Observation,
+    Problem,
+    all_true,
+    keep_,
+    mask_counts,
+)
 from slrprune.methods.classic_slr import ClassicSLR, Counting, Numerator, OnFailure
 from slrprune.methods.gradual_magnitude import GradualMagnitude
 from slrprune.methods.one_shot import OneShot
@@ -23,13 +32,20 @@ __all__ = [
     "GeometricPenalty",
     "GradualMagnitude",
     "Method",
+    "MethodState",
+    "Moment",
     "NoRamp",
     "Numerator",
+    "Observation",
     "OnFailure",
     "OneShot",
     "Penalty",
+    "Problem",
     "QuadraticPenalty",
     "Ramp",
     "RelativeStepsize",
     "RelaxedPath",
+    "all_true",
+    "keep_",
+    "mask_counts",
 ]
