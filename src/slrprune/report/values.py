@@ -1,0 +1,121 @@
+"""Values as they stand in JSON, read with care, and numbers as people read them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NOT_MEASURED = "not measured"
+
+
+def number(value: Any) -> float | None:
+    """A finite number as a float; None for everything else, truth values included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def whole(value: Any) -> int | None:
+    """A finite number as an int; None for everything else."""
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def text(value: Any) -> str:
+    """A string as it is, any other value as Python writes it, None as nothing."""
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def entries(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """The objects of a list of objects; what is none is left out."""
+    found = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    return tuple(entry for entry in found if isinstance(entry, Mapping))
+
+
+def short(value: float | None, digits: int = 4) -> str:
+    """A number with so many significant digits, thousands set apart; a dash for None.
+
+    Examples:
+        >>> short(0.000123456), short(12345.0), short(None)
+        ('0.0001235', '12,345', '–')
+    """
+    if value is None:
+        return "–"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def percent(value: float | None, decimals: int = 2) -> str:
+    """A metric that is in percent already, as "98.89 %"; a dash for None."""
+    return "–" if value is None else f"{value:.{decimals}f} %"
+
+
+def share(value: float | None, decimals: int = 2) -> str:
+    """A fraction in [0, 1] as percent; a dash for None."""
+    return percent(None if value is None else 100 * value, decimals)
+
+
+def points(value: float) -> str:
+    """A difference of percentages, with its sign.
+
+    Examples:
+        >>> points(-0.2778), points(0.0)
+        ('−0.28 points', '±0.00 points')
+    """
+    shown = f"{abs(value):.2f}"
+    sign = "±" if float(shown) == 0 else "−" if value < 0 else "+"
+    return f"{sign}{shown} points"
+
+
+def times(value: float | None) -> str:
+    """A ratio as "12.7x"; a dash for None."""
+    return "–" if value is None else f"{value:.1f}x" if value >= 10 else f"{value:.2f}x"
+
+
+def size(count: float | None) -> str:
+    """Bytes in the unit that reads best, powers of 1000.
+
+    Examples:
+        >>> size(864.0), size(12_345.0), size(46_100_000.0), size(None)
+        ('864 B', '12.3 kB', '46.1 MB', '–')
+    """
+    if count is None:
+        return "–"
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}" if count < 999.5 * scale else f"{count / scale:,.0f} {unit}"
+    return f"{count:.0f} B"
+
+
+def milliseconds(value: float | None) -> str:
+    """A time given in milliseconds, in the unit that reads best; a dash for None.
+
+    Examples:
+        >>> milliseconds(0.0213), milliseconds(0.521), milliseconds(1234.0)
+        ('21.3 µs', '0.521 ms', '1.23 s')
+    """
+    if value is None:
+        return "–"
+    if value >= 1000:
+        return f"{value / 1000:.3g} s"
+    return f"{value:.3g} ms" if value >= 0.1 else f"{1000 * value:.3g} µs"
+
+
+def duration(seconds: float | None) -> str:
+    """A stretch of time as "6.2 s", "3 min 20 s" or "2 h 5 min"; a dash for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def ratio(above: float | None, below: float | None) -> float | None:
+    """above / below; None where either is missing, or `below` is 0."""
+    return None if above is None or not below else above / below
+
+
+def rounded(value: float | None) -> float | None:
+    """Five significant digits, which is more than a screen shows; None stays None."""
+    return None if value is None else float(f"{value:.5g}")
