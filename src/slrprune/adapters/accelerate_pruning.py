@@ -50,8 +50,7 @@ class AcceleratePruning(HostedPruning):
         super().__init__(rules, method=method, probe=probe, read_every=read_every)
         optimizers = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
         if not all(isinstance(entry, AcceleratedOptimizer) for entry in optimizers):
-            way_out = "Build it last, with what accelerator.prepare returned."
-            raise UsageError("AcceleratePruning", "an optimizer has not been prepared", way_out)
+            raise UsageError("AcceleratePruning", "an optimizer is not prepared", "Pass what prepare() returned.")
         self._accelerator = accelerator
         self._losses: list[Tensor] = []
         self._start(model, [entry.optimizer for entry in optimizers], total_steps)

@@ -1,12 +1,11 @@
 """What the adapters share: the pruner is built last, resumed, told of real steps only, cut in time, the zeros held."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from slrprune.errors import UsageError
 from slrprune.masks import MaskKeeper
@@ -14,6 +13,13 @@ from slrprune.methods.base import Method
 from slrprune.pruner import Pruner
 from slrprune.records import SparsityReport
 from slrprune.rules import Rules
+
+
+class Removable(Protocol):
+    """A hook, or whatever else can be taken off again."""
+
+    def remove(self) -> None:
+        """Takes it off."""
 
 
 class HostedPruning:
@@ -42,8 +48,7 @@ class HostedPruning:
         self._pruner: Pruner | None = None
         self._optimizers: tuple[Optimizer, ...] = ()
         self._saved: Mapping[str, Any] | None = None
-        self._handles: list[RemovableHandle] = []
-        self._keepers: list[MaskKeeper] = []
+        self._handles: list[Removable] = []
         self._overflow: bool | Tensor = True
 
     @property
@@ -115,12 +120,12 @@ class HostedPruning:
     def _hold(self) -> None:
         masks = self.pruner.masks()
         if not all(bool(mask.all()) for mask in masks.values()):
-            self._keepers = [MaskKeeper(self.pruner.model, optimizer, masks) for optimizer in self._optimizers]
+            self._handles += [MaskKeeper(self.pruner.model, optimizer, masks) for optimizer in self._optimizers]
 
     def _release(self) -> None:
-        for handle in (*self._handles, *self._keepers):
+        for handle in self._handles:
             handle.remove()
-        self._handles, self._keepers = [], []
+        self._handles = []
 
 
 def _mean_over_ranks(loss: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class TransformersPruning(HostedPruning, TrainerCallback):
             self.load_state_dict(self._saved["pruner"])
         self._start(now["model"], [now["optimizer"].optimizer], state.max_steps)
         self._loss = OutputLoss(now["model"], args.world_size if args.average_tokens_across_devices else 1)
+        self._handles.append(self._loss)
 
     def on_optimizer_step(self, *args: Any, **now: Any) -> None:
         """Comes between the optimizer's step and the scheduler's."""
@@ -56,7 +57,6 @@ class TransformersPruning(HostedPruning, TrainerCallback):
 
     def on_train_end(self, *args: Any, **now: Any) -> None:
         """The hard cut, where training ends before it was due."""
-        self._loss.remove()
         self._finish()
 
 
