@@ -1,0 +1,191 @@
+"""KITTI's 3-D object detection with PointPillars."""
+
+import math
+from collections.abc import Iterator
+from os import PathLike
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slrprune.errors import ArgumentError, DataError, UsageError
+from slrprune.tasks.base import Batch, Split, Task, check_split, evaluating
+from slrprune.tasks.complaints import Complaints
+from slrprune.tasks.disk_source import ordered_batches, training_batches
+from slrprune.tasks.kitti.anchors import anchor_boxes, match
+from slrprune.tasks.kitti.design import Design, design_named
+from slrprune.tasks.kitti.detect import Detections, detections, of_scan
+from slrprune.tasks.kitti.evaluation import average_precisions, judge
+from slrprune.tasks.kitti.folder import Frame, find_folder, read_frame, split_numbers
+from slrprune.tasks.kitti.loss import scan_loss
+from slrprune.tasks.kitti.network import Outputs, PointPillars
+from slrprune.tasks.kitti.source import KittiSource
+from slrprune.tasks.recipe import AdamWRecipe
+from slrprune.tasks.tally import Tally
+
+
+class Kitti(Task):
+    """Cars, or pedestrians and cyclists, in laser scans of streets; needs the KITTI object data.
+
+    The metric is the 3-D average precision at 40 recall points, difficulty "moderate", mean over the design's classes.
+    `average_precisions` gives all others. The split "test" is the published validation list (`ImageSets/val.txt`),
+    since the labels of the real test set are not public; "val", for choices, is held out of the training list.
+
+    Args:
+        data: the folder that holds `training/velodyne`, `label_2`, `calib` and `image_2`, and best
+            `ImageSets/train.txt` and `val.txt`; without `ImageSets` every second frame is trained on.
+        design: "car" or "people", the networks of the paper, or "reduced", a small one for CPUs.
+        holdout: fraction of the training list that is held out as "val", in [0, 1). With 0 there is no "val" split.
+        batch_size: of training batches.
+        strict: refuse bad input by the name of its file, after reading every file once; otherwise it is skipped and
+            counted, see `warnings`.
+        workers: processes that load scans ahead; 0 loads them in this one.
+        device: where batches and models go.
+        bf16: run forward passes under bfloat16 autocast.
+
+    Raises:
+        ArgumentError: a value out of range.
+        DataError: a folder or a list is missing, or no frame of a split can be used, or `strict` and any bad input.
+
+    Reference:
+        A. H. Lang et al., "PointPillars", CVPR 2019; A. Geiger et al., CVPR 2012.
+    """
+
+    name = "kitti"
+    metric = "3-D average precision"
+    dense_recipe = AdamWRecipe(epochs=160, lr=2e-4, weight_decay=1e-4)
+    pruning_recipe = AdamWRecipe(epochs=40, lr=2e-4, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        data: str | PathLike[str],
+        *,
+        design: str = "car",
+        holdout: float = 0.1,
+        batch_size: int = 2,
+        strict: bool = False,
+        workers: int = 0,
+        device: str | torch.device = "cpu",
+        bf16: bool = False,
+    ) -> None:
+        super().__init__(device=device, bf16=bf16)
+        if not 0 <= holdout < 1:
+            raise ArgumentError("Kitti", "holdout", holdout, "must be in [0, 1)")
+        if workers < 0:
+            raise ArgumentError("Kitti", "workers", workers, "must be at least 0")
+        self.design: Design = design_named(design)
+        self.batch_size, self.workers, self.strict = batch_size, workers, strict
+        self.tally = Tally()
+        self.sources = self._read(data, holdout)
+        if not 1 <= batch_size <= len(self.sources["train"]):
+            rule = f"must be in [1, {len(self.sources['train'])}], the number of training frames"
+            raise ArgumentError("Kitti", "batch_size", batch_size, rule)
+        anchors, classes = anchor_boxes(self.design)
+        self._anchors, self._anchor_classes = anchors.to(self.device), classes.to(self.device)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model in records, for example "pointpillars_car"."""
+        return f"pointpillars_{self.design.name}"
+
+    def build_model(self) -> PointPillars:
+        """A `PointPillars` with fresh weights."""
+        return PointPillars(self.design).to(self.device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of full batches in the training split."""
+        return len(self.sources["train"]) // self.batch_size
+
+    def batches(self, split: Split, epoch: int = 0, seed: int = 0) -> Iterator[Batch]:
+        """Pillars float32 (n, pillars, points, 4) and `Targets`; see `Task.batches`.
+
+        Raises:
+            ArgumentError: an unknown split.
+            UsageError: there is no "val" split.
+        """
+        source = self._source(split)
+        if split != "train":
+            return self._in_order(source)
+        where = {"workers": self.workers, "device": self.device, "tally": self.tally}
+        return training_batches(source, size=self.batch_size, epoch=epoch, seed=seed, **where)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean over the scans of `loss.scan_loss`."""
+        inputs, targets = batch
+        with self.autocast():
+            outputs = model(inputs)
+        losses = []
+        for number, (boxes, classes) in enumerate(zip(targets.boxes, targets.classes, strict=True)):
+            answers = match(self._anchors, self._anchor_classes, boxes, classes, self.design)
+            losses.append(scan_loss(of_scan(outputs, number), self._anchors, answers, boxes, classes))
+        return torch.stack(losses).mean()
+
+    def detect(self, model: nn.Module, split: Split) -> list[tuple[Frame, Detections]]:
+        """What the model finds in each usable frame of a split, in order. Raises as `batches`."""
+        source = self._source(split)
+        found = []
+        with evaluating(model), self.autocast():
+            for inputs, targets in self._in_order(source):
+                outputs: Outputs = model(inputs)
+                for number, index in enumerate(targets.frames.tolist()):
+                    frame = source.frames[index]
+                    scan = of_scan(outputs, number)
+                    found.append((frame, detections(scan, self._anchors, frame.calibration, frame.image_size)))
+        return found
+
+    def average_precisions(self, model: nn.Module, split: Split) -> dict[tuple[str, str, str], float]:
+        """Average precision in percent by (class, kind of overlap, difficulty); NaN where no object counts.
+
+        Kinds of overlap are "image", "above" (KITTI's bird's eye view) and "space" (3-D); difficulties "easy",
+        "moderate" and "hard". Raises as `batches`.
+        """
+        judged = [judge(frame, found) for frame, found in self.detect(model, split)]
+        return average_precisions(judged, self.design.classes)
+
+    def evaluate(self, model: nn.Module, split: Split) -> float:
+        """3-D average precision, "moderate", mean over the classes that have objects, in percent; NaN without any."""
+        table = self.average_precisions(model, split)
+        values = [table[name, "space", "moderate"] for name in self.design.classes]
+        known = [value for value in values if not math.isnan(value)]
+        return float(np.mean(known)) if known else math.nan
+
+    def warnings(self) -> tuple[str, ...]:
+        """What was skipped so far, one sentence for each reason."""
+        return self.tally.sentences()
+
+    def _in_order(self, source: KittiSource) -> Iterator[Batch]:
+        size = self.batch_size
+        return ordered_batches(source, size=size, workers=self.workers, device=self.device, tally=self.tally)
+
+    def _source(self, split: Split) -> KittiSource:
+        check_split("kitti.batches", split)
+        if split not in self.sources:
+            raise UsageError("kitti", f"there is no {split!r} split", "Hold some training frames out for it.")
+        return self.sources[split]
+
+    def _read(self, data: str | PathLike[str], holdout: float) -> dict[Split, KittiSource]:
+        """The splits; frames that cannot be used are counted, or refused."""
+        root = find_folder(data)
+        train = split_numbers(root, "train")
+        held_out = {number for place, number in enumerate(train) if int((place + 1) * holdout) > int(place * holdout)}
+        numbers: dict[Split, list[str]] = {
+            "train": [number for number in train if number not in held_out],
+            "val": [number for number in train if number in held_out],
+            "test": split_numbers(root, "val"),
+        }
+        complaints = Complaints("Kitti", self.strict)
+        sources: dict[Split, KittiSource] = {}
+        for split, wanted in numbers.items():
+            frames = [frame for number in wanted if (frame := read_frame(root, number, complaints)) is not None]
+            if wanted and not frames:
+                reason, name = complaints.found[-1]
+                raise DataError("Kitti", f"no frame of the split {split!r} can be used; {name}: {reason}")
+            if frames:
+                sources[split] = KittiSource(frames, self.design, self.strict)
+        for reason, name in complaints.found:
+            self.tally.add(reason, name)
+        if self.strict:
+            for source in sources.values():
+                source.check()
+        return sources
