@@ -1,6 +1,7 @@
 """The engine on Hugging Face Accelerate: mixed precision, accumulation, clipping, several processes."""
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ class Accelerated(Engine):
         accumulation: batches of the task per optimizer step, at least 1.
         clip_norm: largest norm of the gradient, or None.
         cpu: stay on the CPU although there is a GPU.
+        tracker: of Accelerate's, by name; None for none.
+        folder: where a tracker that writes files writes them.
 
     Raises:
         MissingExtraError: accelerate is not installed.
@@ -29,7 +32,14 @@ class Accelerated(Engine):
     """
 
     def __init__(
-        self, *, precision: str = "no", accumulation: int = 1, clip_norm: float | None = None, cpu: bool = False
+        self,
+        *,
+        precision: str = "no",
+        accumulation: int = 1,
+        clip_norm: float | None = None,
+        cpu: bool = False,
+        tracker: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         try:
             from accelerate import Accelerator
@@ -46,6 +56,8 @@ class Accelerated(Engine):
                 mixed_precision=precision,
                 gradient_accumulation_steps=accumulation,
                 cpu=cpu,
+                log_with=tracker,
+                project_dir=folder,
                 step_scheduler_with_optimizer=False,
             )
         except ValueError as error:
@@ -55,7 +67,8 @@ class Accelerated(Engine):
         self.clip_norm = clip_norm
         self.rank = self.accelerator.process_index
         self.processes = self.accelerator.num_processes
-        self._prepared: dict[int, Any] = {}
+        self._models: dict[int, nn.Module] = {}
+        self._optimizers: dict[int, Any] = {}
         self._is_first = True
 
     @property
@@ -64,11 +77,11 @@ class Accelerated(Engine):
         return self.accelerator.device
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
-        """Wraps both; `move` finds the wrapped optimizer by the plain one."""
-        ready, wrapped = self.accelerator.prepare(model, optimizer)
-        self._prepared = {id(optimizer): wrapped}
-        assert isinstance(ready, nn.Module)
-        return ready
+        """Wraps both, a model only once; `move` finds the wrapped optimizer by the plain one."""
+        if id(model) not in self._models:
+            self._models = {id(model): self.accelerator.prepare(model)}
+        self._optimizers = {id(optimizer): self.accelerator.prepare(optimizer)}
+        return self._models[id(model)]
 
     def micro_step(self, model: nn.Module, *, is_last: bool) -> AbstractContextManager[Any]:
         """Accelerate counts the batches itself; the loop begins and ends every epoch at a whole step."""
@@ -77,7 +90,7 @@ class Accelerated(Engine):
 
     def move(self, optimizer: Optimizer, objective: Tensor) -> Move:
         """The idiom of Accelerate: a wrapped optimizer does nothing between two whole steps."""
-        wrapped = self._prepared[id(optimizer)]
+        wrapped = self._optimizers[id(optimizer)]
         # Before the backward pass, and only at the first batch of a step: later ones add to its gradients.
         if self._is_first:
             optimizer.zero_grad()

@@ -148,7 +148,8 @@ class Loop:
         Raises:
             NonFiniteError: a loss or a weight became NaN or infinite; see `LossGuard` for what the weights then are.
         """
-        seed = self.order.seed if self.engine.is_main else mixed(self.order.seed, self.engine.rank)
+        seed, rank, first = self.order.seed, self.engine.rank, self.order.first_epoch
+        seed = mixed(seed, rank, first) if rank or first else seed
         with seeded(seed, self.task.device):
             if self._random is not None:
                 restore_random_state(self._random, self.task.device)

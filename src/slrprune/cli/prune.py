@@ -1,0 +1,115 @@
+"""`slrprune prune`: one run, from its configuration to its report."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slrprune.cli.consoles import err, out
+from slrprune.cli.session import print_json
+from slrprune.errors import UsageError
+
+if TYPE_CHECKING:
+    from slrprune.train import RunResult
+
+_TASK_HELP = "A task (see: slrprune tasks), module:function or file.py:function that returns one."
+
+
+def prune(
+    task: Annotated[str | None, typer.Argument(help=_TASK_HELP)] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file; flags and --set go before it.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="A field as key=value; may be repeated.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Folder of a run that was stopped; goes on with it.")] = None,
+    method: Annotated[str | None, typer.Option(help="Method by name. [slr]")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Fraction of zeros, in [0, 1). [0.9]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of pruning; the task's own by default.")] = None,
+    retrain: Annotated[int | None, typer.Option(help="Epochs of training after the cut, with the zeros fixed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the run. [0]")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Where the run is written. [runs/<task>-<time>]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Prune a model while it trains, and leave a folder with everything about it.
+
+    Stopped by Ctrl-C or killed, --resume goes on with it. docs/run.md lists the fields of the configuration.
+    """
+    flags = {
+        "method": method,
+        "sparsity": sparsity,
+        "epochs": epochs,
+        "retrain": retrain,
+        "seed": seed,
+        "data": None if data is None else str(data),
+    }
+    given = [name for name, value in {"TASK": task, "--config": config, "--out": folder, **flags}.items() if value]
+    if resume is not None and (given or override):
+        named = ", ".join([*given, *(["--set"] if override else [])])
+        raise UsageError("prune", f"--resume goes on as the run began, and {named} would change it", "Leave it out.")
+    found = _followed(resume, folder, lambda: _configured(task, config, override or [], flags))
+    _show(found, as_json=as_json)
+    if not found.is_ok:
+        raise typer.Exit(1)
+
+
+def _configured(task: str | None, path: Path | None, overrides: list[str], flags: dict[str, Any]) -> Any:
+    from slrprune.config import load_config, make_config
+
+    if path is None and task is None:
+        raise UsageError("prune", "nothing to prune was named", "Name a task, --config FILE or --resume RUN.")
+    if path is None:
+        return make_config(overrides, task=task, **flags)
+    return load_config(path, overrides, task=task, **flags)
+
+
+def _followed(folder_of_run: Path | None, folder: Path | None, configured: Any) -> "RunResult":
+    """The run with a progress bar; stopped by a signal, it says how to go on."""
+    from slrprune.cli.run_progress import RunProgress
+
+    command = shlex.join(["slrprune", *sys.argv[1:]])
+    config = None if folder_of_run is not None else configured()
+    from slrprune.train import Interrupted, run
+    from slrprune.train import resume as go_on
+
+    try:
+        with RunProgress(err()) as bar:
+            if folder_of_run is not None:
+                return go_on(folder_of_run, observer=bar, command=command)
+            return run(config, folder, observer=bar, command=command)
+    except Interrupted as stop:
+        err().print(f"Stopped, and saved. Go on with: slrprune prune --resume {stop.folder}", soft_wrap=True)
+        raise typer.Exit(stop.exit_code) from None
+
+
+def _show(result: "RunResult", *, as_json: bool) -> None:
+    summary = result.summary
+    if as_json:
+        print_json({"folder": str(result.folder), **summary})
+        return
+    for line in _lines(result):
+        out().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(result: "RunResult") -> list[str]:
+    found = result.summary
+    if not result.is_ok:
+        return [f"Diverged: {found['reason']}", f"The run: {result.folder}"]
+    metric, split = found["metric"], found["split"]
+    lines = [
+        f"{metric} on the {split} split: {found['dense_accuracy']:.2f}% dense, "
+        f"{found['accuracy_after_cut']:.2f}% after the cut"
+    ]
+    if found["accuracy_after_retraining"] is not None:
+        lines[0] += f", {found['accuracy_after_retraining']:.2f}% after {found['retrain_epochs']} epochs of retraining"
+    lines.append(
+        f"sparsity {found['sparsity_reached']:.2%} of the pruned weights, {found['compression']:.1f}x; "
+        f"{found['bytes_dense']:,} -> {found['bytes_sparse']:,} bytes"
+    )
+    if found["latency_ms"] is not None:
+        lines.append(
+            f"latency {found['latency_dense_ms']:.3f} -> {found['latency_ms']:.3f} ms. {found['latency_note']}"
+        )
+    page = result.folder / "report.html"
+    lines.append(f"The run: {result.folder}" + (f", its report: {page}" if page.exists() else ""))
+    return lines

@@ -1,0 +1,145 @@
+"""What a configuration means for a task: every default decided, every part built."""
+
+import inspect
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slrprune.config import RunConfig
+from slrprune.config.methods import build_method
+from slrprune.config.model import DEFAULT_SPARSITY, SETS_WITHOUT_LEVEL
+from slrprune.errors import UsageError
+from slrprune.methods.base import Method
+from slrprune.tasks.base import Split, Task
+from slrprune.tasks.recipe import Recipe
+from slrprune.train.accelerated import Accelerated
+from slrprune.train.distillation import Distillation
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is ready to begin.
+
+    Attributes:
+        config: with every default decided.
+        task: what is pruned.
+        engine: what makes the steps.
+        recipe: of pruning, at the length of the configuration.
+        method: how the weights are pushed into their sets.
+        curve_split: where the metric is taken at the end of every epoch.
+        final_split: where the final figures are taken.
+    """
+
+    config: RunConfig
+    task: Task
+    engine: Accelerated
+    recipe: Recipe
+    method: Method
+    curve_split: Split
+    final_split: Split
+
+    @property
+    def retraining_recipe(self) -> Recipe:
+        """The same at the length of the retraining, which must be planned."""
+        return replace(self.recipe, epochs=self.config.retrain)
+
+    @property
+    def distillation(self) -> Distillation | None:
+        """How much the dense net teaches."""
+        distil = self.config.distil
+        return None if distil is None else Distillation(distil.weight, distil.temperature)
+
+
+def make_plan(config: RunConfig, engine: Accelerated) -> Plan:
+    """Builds the task and decides what the configuration left open.
+
+    Raises:
+        UsageError: a task on another device than the engine, without data to judge by, or with an epoch shorter than
+            an accumulated step.
+        SlrpruneError: what building the task or the method raises.
+    """
+    from slrprune.compare.splits import has_split
+
+    task = _build_task(config, engine)
+    if task.device.type != engine.device.type:
+        problem = f"the task lives on {task.device} and training would be on {engine.device}"
+        way_out = "Give the function a parameter `device`, or set device in the configuration."
+        raise UsageError(config.task, problem, way_out)
+    if task.steps_per_epoch < config.accumulation:
+        problem = f"an epoch has {task.steps_per_epoch} batches, one step needs accumulation={config.accumulation}"
+        raise UsageError(config.task, problem, "Lower the accumulation or the batch_size.")
+    splits: list[Split] = [split for split in _judging() if has_split(task, split)]
+    if not splits:
+        raise UsageError(config.task, "the task has neither a 'val' nor a 'test' split to judge by")
+    recipe = task.pruning_recipe
+    given = {"epochs": config.epochs, "lr": config.lr, "weight_decay": config.weight_decay}
+    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
+    return Plan(
+        config=_decided(config, task, recipe),
+        task=task,
+        engine=engine,
+        recipe=recipe,
+        method=build_method(config.method, config.method_options),
+        curve_split=splits[0],
+        final_split=splits[-1],
+    )
+
+
+def _judging() -> tuple[Split, ...]:
+    return ("val", "test")
+
+
+def _build_task(config: RunConfig, engine: Accelerated) -> Task:
+    # The names of tasks are resolved in one place, which for now lies beside the command line.
+    from slrprune.cli.task_options import build_task
+
+    options: dict[str, Any] = dict(config.task_options)
+    if config.data is not None:
+        options["data"] = Path(config.data)
+    if config.batch_size is not None:
+        options["batch_size"] = config.batch_size
+    if "device" not in options and "device" in _parameters(config.task):
+        options["device"] = str(engine.device)
+    return build_task(config.task, options, "prune")
+
+
+def _parameters(task: str) -> tuple[str, ...]:
+    """What the task's class or function may be given."""
+    from slrprune.cli.user_code import load_function
+    from slrprune.tasks import available, task_class
+
+    target = task_class(task) if task in available() else load_function(task, "prune")
+    return tuple(inspect.signature(target).parameters)
+
+
+def _decided(config: RunConfig, task: Task, recipe: Recipe) -> RunConfig:
+    """The configuration with nothing left open that the task has decided; paths hold from any folder."""
+    has_rules = config.rules is not None
+    name = None if has_rules else config.set or "global"
+    levelled = not has_rules and name not in SETS_WITHOUT_LEVEL
+    batch_size = vars(task).get("batch_size")
+    return config.model_copy(
+        update={
+            "task": _absolute_task(config.task),
+            "data": None if config.data is None else str(Path(config.data).absolute()),
+            "dense": None if config.dense is None else str(Path(config.dense).absolute()),
+            "epochs": recipe.epochs,
+            "lr": recipe.lr,
+            "weight_decay": recipe.weight_decay,
+            "batch_size": batch_size
+            if config.batch_size is None and isinstance(batch_size, int)
+            else config.batch_size,
+            "set": name,
+            "sparsity": (DEFAULT_SPARSITY if config.sparsity is None else config.sparsity) if levelled else None,
+            "allocation": (config.allocation or "magnitude") if name == "global" else None,
+            "device": task.device.type,
+        }
+    )
+
+
+def _absolute_task(task: str) -> str:
+    place, colon, function = task.rpartition(":")
+    return f"{Path(place).absolute()}{colon}{function}" if place.endswith(".py") else task
