@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from slrprune.report.outcome import Outcome
+from slrprune.report.values import DASH, NO_BREAK
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,29 @@ class Level:
         known = [found for outcome in self.good if (found := value(outcome)) is not None]
         return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known)) if known else None
 
+    def mean(self, value: Callable[[Outcome], float | None]) -> float | None:
+        """Of the good runs that have the value; None where none has."""
+        found = self.spread(value)
+        return None if found is None else found.mean
+
+    @property
+    def accuracy(self) -> Spread | None:
+        """Of the final models, in percent."""
+        return self.spread(lambda outcome: outcome.accuracy)
+
+    @property
+    def accuracy_text(self) -> str:
+        """The same for people; a dash where there is none."""
+        found = self.accuracy
+        if found is None:
+            return DASH
+        return f"{found.mean:.2f}" + ("" if found.std is None else f" ± {found.std:.2f}") + NO_BREAK + "%"
+
     @property
     def at(self) -> float | None:
         """Where on an axis of sparsity it stands: what was reached, on average, or what was asked for."""
-        reached = self.spread(lambda outcome: outcome.reached)
-        return self.sparsity if reached is None else reached.mean
+        reached = self.mean(lambda outcome: outcome.reached)
+        return self.sparsity if reached is None else reached
 
 
 @dataclass(frozen=True)
@@ -103,7 +122,7 @@ def _arms(outcomes: Sequence[Outcome]) -> tuple[Arm, ...]:
 
 def _best(arm: Arm) -> float:
     """Mean accuracy at the highest sparsity; diverged arms come last."""
-    found = arm.levels[-1].spread(lambda outcome: outcome.accuracy)
+    found = arm.levels[-1].accuracy
     return -1.0 if found is None else found.mean
 
 

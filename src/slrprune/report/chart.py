@@ -77,6 +77,7 @@ class Chart:
         levels: horizontal lines, (value, text).
         marks: vertical lines, (value, text).
         is_strip: whether each series is a row of shares in [0, 1], drawn as a strip.
+        is_dots: whether each series is one point, and only its y counts.
         suffix: unit behind every value on the vertical axis.
     """
 
@@ -91,6 +92,7 @@ class Chart:
     levels: tuple[tuple[float, str], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
     is_strip: bool = False
+    is_dots: bool = False
     suffix: str = ""
 
     def payload(self) -> dict[str, Any]:
@@ -100,6 +102,7 @@ class Chart:
             "yTitle": self.y_title,
             "log": self.is_log,
             "strip": self.is_strip,
+            "dots": self.is_dots,
             "suffix": self.suffix,
             "levels": [[rounded(value), said] for value, said in self.levels],
             "marks": [[rounded(value), said] for value, said in self.marks],

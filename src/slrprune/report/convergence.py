@@ -27,9 +27,9 @@ def convergence(run: RunFolder, key: str, buckets: int) -> list[Chart | Absent]:
         _loss(run.history, key, marks, buckets),
         _residuals(run.history, key, marks, buckets),
         _stepsize(run.history, key, marks, buckets),
-        conditions(run.history, key, buckets),
         _sparsity(run, key, marks, buckets),
         _mask_changes(run.history, key, marks, buckets),
+        conditions(run.history, key, buckets),
     ]
 
 
@@ -87,16 +87,16 @@ def _loss(history: History, key: str, marks: tuple[tuple[float, str], ...], buck
 
 
 def _residuals(history: History, key: str, marks: tuple[tuple[float, str], ...], buckets: int) -> Chart | Absent:
-    names = {"primal_residual": "primal: ‖W − Z‖", "dual_residual": "dual: ‖Z − previous Z‖, times ρ if there is one"}
+    names = {"primal_residual": "primal: norm of W \u2212 Z", "dual_residual": "dual: norm of Z \u2212 previous Z"}
     hint = (
         "The primal residual is what a cut would remove at this moment; the dual residual is how far the sparse copy Z "
-        "still moves. Both should fall."
+        "still moves, times rho where there is one. Both should fall."
     )
     return _of_updates(history, key, "Residuals", names, hint, marks, buckets, is_log=True)
 
 
 def _stepsize(history: History, key: str, marks: tuple[tuple[float, str], ...], buckets: int) -> Chart | Absent:
-    names = {"stepsize": "stepsize of the multipliers", "penalty": "penalty ρ"}
+    names = {"stepsize": "stepsize of the multipliers", "penalty": "penalty rho"}
     hint = (
         "How far the multipliers move at an update, and the weight of the quadratic penalty where the method has one."
     )
@@ -149,9 +149,8 @@ def conditions(history: History, key: str, buckets: int) -> Chart | Absent:
     said = []
     for name, values in known.items():
         checked = [value for value in values if value is not None]
-        said.append(
-            f"{name} held at {round(sum(checked)):,} of {len(checked):,} updates ({share(sum(checked) / len(checked), 1)})."
-        )
+        held = f"{round(sum(checked)):,} of {len(checked):,} updates"
+        said.append(f"{name} held at {held} ({share(sum(checked) / len(checked), 1)}).")
     return Chart(
         key=f"{key}-conditions",
         title="Surrogate conditions",
@@ -201,7 +200,7 @@ def _of_updates(
         title=title,
         hint=hint,
         x_title=STEPS,
-        y_title="logarithmic" if wanted else "",
+        y_title="log scale" if wanted else "",
         series=tuple(series),
         is_log=wanted,
         marks=marks,

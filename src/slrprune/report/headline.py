@@ -55,8 +55,8 @@ def sentence(run: RunFolder) -> str:
         return ""
     method, epochs = text(found.get("method")).partition("(")[0], whole(found.get("epochs"))
     said = f"In {epochs:,} epochs " if epochs is not None else ""
-    said += f"{method or 'the method'} set {share(reached, 1)} of the pruned weights of {text(found.get('model')) or 'the model'}"
-    said = f"{said[0].upper()}{said[1:]} to zero."
+    said += f"{method or 'the method'} set {share(reached, 1)} of the pruned weights of "
+    said = f"{said[0].upper()}{said[1:]}{text(found.get('model')) or 'the model'} to zero."
     if dense is not None:
         metric, split = text(found.get("metric")) or "accuracy", text(found.get("split"))
         said += f" The {metric}{f' on the {split} split' if split else ''} was {percent(dense)} before"

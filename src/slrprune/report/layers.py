@@ -8,7 +8,7 @@ from slrprune.report.history import History
 from slrprune.report.mask_image import MaskImage
 from slrprune.report.run_folder import RunFolder
 from slrprune.report.thin import every
-from slrprune.report.values import entries, milliseconds, number, rounded, share, short, size, text
+from slrprune.report.values import DASH, entries, milliseconds, number, rounded, share, short, size, text
 
 HEADER = ("layer", "shape", "set", "sparsity", "weights kept", "size in file", "MACs left", "residual", "time")
 _TRACK_POINTS = 60
@@ -124,7 +124,7 @@ def _said(layer: Mapping[str, Any]) -> str:
 
 def _shape(layer: Mapping[str, Any]) -> str:
     shape = layer.get("shape")
-    return "×".join(map(str, shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else "–"
+    return "x".join(map(str, shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else DASH
 
 
 def _histogram(content: Any) -> dict[str, Any] | None:
@@ -173,7 +173,7 @@ def _scaled(value: float | None, factor: float) -> float | None:
 def _count(value: float | None) -> str:
     """Multiply-adds in the unit that reads best."""
     if value is None:
-        return "–"
+        return DASH
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= scale:
             return f"{value / scale:.3g} {unit}"

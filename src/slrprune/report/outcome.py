@@ -1,4 +1,4 @@
-"""How one run came out: what the charts over several runs need, from a run's folder or from a record of a comparison."""
+"""How one run came out: what the charts over several runs need, from a run's folder or from a record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +57,11 @@ class Outcome:
     curve_split: str
     dense_on_curve_split: float | None
     is_dense: bool
+
+    @property
+    def drop(self) -> float | None:
+        """Accuracy minus that of the dense start, in points; negative where pruning cost some."""
+        return None if self.accuracy is None or self.dense_accuracy is None else self.accuracy - self.dense_accuracy
 
 
 def of_run(run: RunFolder) -> Outcome:

@@ -71,7 +71,7 @@ def panel(run: RunFolder, name: str, key: str, buckets: int, images: Sequence[Ma
     if unknown:
         notes.append(Note(f"Not measured for any layer: {', '.join(unknown)}."))
     if run.layers and side < _SIDES[0]:
-        notes.append(Note(f"To keep this page small, masks are shown on at most {side} × {side} tiles."))
+        notes.append(Note(f"To keep this page small, masks are shown on at most {side} x {side} tiles."))
     return Panel(
         key=key,
         name=name,

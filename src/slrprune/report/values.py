@@ -5,6 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOT_MEASURED = "not measured"
+DASH = "\u2013"
+"""Stands for what is not known."""
+
+NO_BREAK = "\u00a0"
+"""Keeps a number and its sign on one line."""
 
 
 def number(value: Any) -> float | None:
@@ -35,11 +40,11 @@ def short(value: float | None, digits: int = 4) -> str:
     """A number with so many significant digits, thousands set apart; a dash for None.
 
     Examples:
-        >>> short(0.000123456), short(12345.0), short(None)
-        ('0.0001235', '12,345', '–')
+        >>> short(0.000123456), short(12345.0)
+        ('0.0001235', '12,345')
     """
     if value is None:
-        return "–"
+        return DASH
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
@@ -47,7 +52,7 @@ def short(value: float | None, digits: int = 4) -> str:
 
 def percent(value: float | None, decimals: int = 2) -> str:
     """A metric that is in percent already, as "98.89 %"; a dash for None."""
-    return "–" if value is None else f"{value:.{decimals}f} %"
+    return DASH if value is None else f"{value:.{decimals}f}{NO_BREAK}%"
 
 
 def share(value: float | None, decimals: int = 2) -> str:
@@ -59,28 +64,28 @@ def points(value: float) -> str:
     """A difference of percentages, with its sign.
 
     Examples:
-        >>> points(-0.2778), points(0.0)
-        ('−0.28 points', '±0.00 points')
+        >>> points(0.2778), points(0.0)
+        ('+0.28 points', '±0.00 points')
     """
     shown = f"{abs(value):.2f}"
-    sign = "±" if float(shown) == 0 else "−" if value < 0 else "+"
+    sign = "±" if float(shown) == 0 else "\u2212" if value < 0 else "+"
     return f"{sign}{shown} points"
 
 
 def times(value: float | None) -> str:
     """A ratio as "12.7x"; a dash for None."""
-    return "–" if value is None else f"{value:.1f}x" if value >= 10 else f"{value:.2f}x"
+    return DASH if value is None else f"{value:.1f}x" if value >= 10 else f"{value:.2f}x"
 
 
 def size(count: float | None) -> str:
     """Bytes in the unit that reads best, powers of 1000.
 
     Examples:
-        >>> size(864.0), size(12_345.0), size(46_100_000.0), size(None)
-        ('864 B', '12.3 kB', '46.1 MB', '–')
+        >>> size(864.0), size(12_345.0), size(46_100_000.0)
+        ('864 B', '12.3 kB', '46.1 MB')
     """
     if count is None:
-        return "–"
+        return DASH
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
             return f"{count / scale:.3g} {unit}" if count < 999.5 * scale else f"{count / scale:,.0f} {unit}"
@@ -95,7 +100,7 @@ def milliseconds(value: float | None) -> str:
         ('21.3 µs', '0.521 ms', '1.23 s')
     """
     if value is None:
-        return "–"
+        return DASH
     if value >= 1000:
         return f"{value / 1000:.3g} s"
     return f"{value:.3g} ms" if value >= 0.1 else f"{1000 * value:.3g} µs"
@@ -104,7 +109,7 @@ def milliseconds(value: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """A stretch of time as "6.2 s", "3 min 20 s" or "2 h 5 min"; a dash for None."""
     if seconds is None:
-        return "–"
+        return DASH
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

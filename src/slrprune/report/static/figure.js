@@ -22,13 +22,13 @@ function layout(more = {}) {
     font: { family: ink("font"), size: 12, color: ink("text") },
     margin: { l: 8, r: 14, t: 8, b: 8 }, hovermode: "closest",
     hoverlabel: { bgcolor: ink("panel"), bordercolor: ink("line"), font: { color: ink("text"), size: 12 }, namelength: -1 },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
+    legend: { orientation: "h", xref: "container", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
     ...more,
   };
 }
 
 function figureOf(chart) {
-  return chart.strip ? stripFigure(chart) : lineFigure(chart);
+  return chart.strip ? stripFigure(chart) : chart.dots ? dotsFigure(chart) : lineFigure(chart);
 }
 
 function lineFigure(chart) {
@@ -36,13 +36,13 @@ function lineFigure(chart) {
   const shapes = [], annotations = [];
   for (const [value, said] of chart.levels) {
     shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: ink("muted"), width: 1.5, dash: "dash" } });
-    annotations.push(besideLine({ xref: "paper", x: 1, xanchor: "right", y: chart.log ? Math.log10(value) : value, yanchor: "bottom", text: said }));
+    annotations.push(besideLine({ xref: "paper", x: 0, xanchor: "left", y: chart.log ? Math.log10(value) : value, yanchor: "bottom", text: said }));
   }
   for (const [value, said] of chart.marks) {
     shapes.push({ type: "line", yref: "paper", x0: value, x1: value, y0: 0, y1: 1, line: { color: ink("muted"), width: 1, dash: "dot" } });
-    annotations.push(besideLine({ yref: "paper", x: value, xanchor: "right", y: 0, yanchor: "bottom", text: said }));
+    annotations.push(besideLine({ yref: "paper", x: value, xanchor: "right", ...(endsHigh(chart) ? { y: 0, yanchor: "bottom" } : { y: 1, yanchor: "top" }), text: said }));
   }
-  const y = axis(chart.yTitle, { ticksuffix: chart.suffix, ...(chart.log ? { type: "log", exponentformat: "power", dtick: decades(chart) } : {}) });
+  const y = axis(chart.yTitle, { ticksuffix: chart.suffix, ...(chart.log ? { type: "log", tickformat: "~g", dtick: decades(chart) } : {}) });
   const scatter = chart.series.every((series) => series.spread);
   return {
     data: traces,
@@ -53,6 +53,32 @@ function lineFigure(chart) {
 function decades(chart) {
   const values = chart.series.flatMap((series) => series.y).filter((value) => value > 0);
   return Math.log10(Math.max(...values) / Math.min(...values)) > 2 ? 1 : undefined;
+}
+
+// Where the first series ends, so that the text beside a vertical line stays clear of it.
+function endsHigh(chart) {
+  const known = chart.series[0].y.filter((value) => value !== null);
+  const scaled = (value) => (chart.log ? Math.log(value) : value);
+  return scaled(known[known.length - 1]) > (scaled(Math.min(...known)) + scaled(Math.max(...known))) / 2;
+}
+
+// One point a series, one line a point: for arms that differ in nothing but their accuracy.
+function dotsFigure(chart) {
+  const data = chart.series.map((series) => ({
+    type: "scatter", mode: "markers", name: plain(series.name), x: series.y, y: [plain(shortened(series.name, 26))], text: series.labels.map(plain),
+    marker: { color: color(series.slot), size: 10, symbol: MARKERS[series.slot % MARKERS.length] },
+    error_x: { type: "data", array: series.spread.map((value) => value ?? 0), color: color(series.slot), thickness: 1.5, width: 5 },
+    hovertemplate: `%{x} · %{text}<extra>${plain(series.name)}</extra>`,
+  }));
+  const shapes = chart.levels.map(([value]) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: value, x1: value, line: { color: ink("muted"), width: 1.5, dash: "dash" } }));
+  const annotations = chart.levels.map(([value, said]) => besideLine({ yref: "paper", x: value, xanchor: "right", y: 1, yanchor: "bottom", text: said }));
+  const y = axis("", { autorange: "reversed", type: "category", fixedrange: true });
+  return { data, layout: layout({ xaxis: axis(chart.yTitle, { ticksuffix: chart.suffix }), yaxis: y, shapes, annotations, showlegend: false, margin: { l: 8, r: 14, t: 24, b: 8 } }) };
+}
+
+// The end of a name tells more than its beginning.
+function shortened(name, room) {
+  return name.length <= room ? name : `…${name.slice(1 - room)}`;
 }
 
 function lineTrace(series, chart) {

@@ -76,7 +76,7 @@ class Layers {
     if (!layer.image) return;
     image.src = layer.image.uri;
     image.alt = `Mask of ${layer.name} on ${layer.image.rows} by ${layer.image.columns} tiles. ${layer.said}`;
-    figure.querySelector(".top").textContent = `${Number((100 * layer.image.top).toPrecision(3))} % kept`;
+    figure.querySelector(".most").textContent = `${Number((100 * layer.image.top).toPrecision(3))} % kept`;
   }
 
   showHistogram(layer) {
@@ -108,7 +108,7 @@ function revealed(figure, found) {
 function barsFigure(run, measure, shown, chosen, width) {
   const places = shown.map((_, place) => place);
   const names = shown.map((position) => run.layers[position].name);
-  const room = Math.max(10, Math.floor(width / 22));
+  const room = Math.min(48, Math.max(14, Math.floor(width / 18)));
   const values = (list) => shown.map((position) => list[position]);
   const bar = (name, list, paint, more) => ({
     type: "bar", orientation: "h", name, y: places, x: values(list), customdata: shown, text: names.map(plain), textposition: "none",
@@ -117,14 +117,14 @@ function barsFigure(run, measure, shown, chosen, width) {
   });
   const data = measure.dense ? [bar(`dense, ${measure.title}`, measure.dense, ink("pale"), { width: 0.8 })] : [];
   data.push(bar(measure.title, measure.values, color(0), { width: measure.dense ? 0.5 : 0.7 }));
-  const ticks = { tickvals: places, ticktext: names.map((name) => plain(shortened(name, room))), range: [places.length - 0.4, -0.6], fixedrange: true, showgrid: false };
+  const ticks = { tickvals: places, ticktext: withoutCommonEnd(names).map((name) => plain(shortened(name, room))), range: [places.length - 0.4, -0.6], fixedrange: true, showgrid: false };
   const x = axis(measure.title + (measure.suffix.trim() ? `, ${measure.suffix.trim()}` : ""), { side: "top", fixedrange: true, ...(measure.key === "sparsity" ? { range: [0, 100] } : { rangemode: "tozero" }) });
   return { data, layout: layout({ barmode: "overlay", xaxis: x, yaxis: axis("", ticks), showlegend: false, margin: { l: 8, r: 14, t: 44, b: 8 } }) };
 }
 
-// The end of a name tells more than its beginning.
-function shortened(name, room) {
-  return name.length <= room ? name : `…${name.slice(1 - room)}`;
+// What all names end in tells nothing.
+function withoutCommonEnd(names) {
+  return names.every((name) => name.endsWith(".weight")) ? names.map((name) => name.slice(0, -".weight".length)) : names;
 }
 
 function histogramFigure(found) {
@@ -143,6 +143,6 @@ function trackFigure(found) {
   const hasResidual = found.residual.some((value) => value !== null);
   const data = [line("sparsity", found.sparsity, 0, { hovertemplate: "%{y} %<br>epoch %{x}<extra>sparsity</extra>" })];
   if (hasResidual) data.push(line("residual", found.residual, 1, { yaxis: "y2", hovertemplate: "%{y}<br>epoch %{x}<extra>residual</extra>" }));
-  const right = hasResidual ? { yaxis2: axis("residual", { overlaying: "y", side: "right", showgrid: false, rangemode: "tozero" }) } : {};
+  const right = hasResidual ? { yaxis2: axis("residual", { overlaying: "y", side: "right", showgrid: false, tickmode: "auto", nticks: 5, rangemode: "tozero" }) } : {};
   return { data, layout: layout({ xaxis: axis("epoch"), yaxis: axis("sparsity, %", { rangemode: "tozero" }), ...right }) };
 }
