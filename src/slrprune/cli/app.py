@@ -11,10 +11,16 @@ from slrprune.cli.compare import compare
 from slrprune.cli.consoles import err
 from slrprune.cli.demo import demo
 from slrprune.cli.export import export
+from slrprune.cli.inspect import inspect
+from slrprune.cli.new_task import new_task
 from slrprune.cli.oneshot import oneshot
 from slrprune.cli.plan import plan
+from slrprune.cli.prune import prune
+from slrprune.cli.report import report
+from slrprune.cli.sensitivity import sensitivity
 from slrprune.cli.table import table
 from slrprune.cli.tasks import tasks
+from slrprune.cli.validate import validate
 from slrprune.cli.words import ListCommand, VerbGroup
 from slrprune.errors import SlrpruneError
 
@@ -23,9 +29,15 @@ P = ParamSpec("P")
 VERBS: Mapping[Callable[..., None], str] = {
     demo: "slrprune demo --seeds 1",
     tasks: "slrprune tasks",
+    new_task: "slrprune new-task my_task.py",
+    inspect: "slrprune inspect digits --rule 'conv1=null' --rule 'conv*=NM(2, 4)' --rule '*=Unstructured(0.9)'",
+    sensitivity: "slrprune sensitivity digits --sparsity 0.5 0.9 0.95",
     plan: "slrprune plan digits --sparsity 0.9",
+    prune: "slrprune prune digits --sparsity 0.95",
+    validate: "slrprune validate run.yaml",
     compare: "slrprune compare digits --methods slr dpf --sparsity 0.9 0.95 --seeds 3",
     table: "slrprune table runs/digits",
+    report: "slrprune report runs/digits",
     bench: "slrprune bench digits --sparsity 0.95 --threads 1",
     export: "slrprune export runs/demo --to sparse",
     oneshot: "slrprune oneshot hf:sentence-transformers/all-MiniLM-L6-v2 --data text.txt --sparsity 0.5",

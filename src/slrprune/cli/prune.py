@@ -96,12 +96,12 @@ def _lines(result: "RunResult") -> list[str]:
     if not result.is_ok:
         return [f"Diverged: {found['reason']}", f"The run: {result.folder}"]
     metric, split = found["metric"], found["split"]
-    lines = [
-        f"{metric} on the {split} split: {found['dense_accuracy']:.2f}% dense, "
-        f"{found['accuracy_after_cut']:.2f}% after the cut"
-    ]
+    reached = [f"{found['dense_accuracy']:.2f}% dense", f"{found['accuracy_after_cut']:.2f}% after the cut"]
     if found["accuracy_after_retraining"] is not None:
-        lines[0] += f", {found['accuracy_after_retraining']:.2f}% after {found['retrain_epochs']} epochs of retraining"
+        reached.append(
+            f"{found['accuracy_after_retraining']:.2f}% after {found['retrain_epochs']} epochs of retraining"
+        )
+    lines = [f"{metric} on the {split} split: {', '.join(reached)}"]
     lines.append(
         f"sparsity {found['sparsity_reached']:.2%} of the pruned weights, {found['compression']:.1f}x; "
         f"{found['bytes_dense']:,} -> {found['bytes_sparse']:,} bytes"

@@ -109,8 +109,8 @@ def _latency(plan: Plan, model: nn.Module) -> dict[str, Any]:
         return {"latency_note": f"Not measured: {' '.join(str(error).split())}"}
     threads = "1 thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
     note = (
-        f"One example, {threads}, median of interleaved rounds on this machine: the fastest dense variant of torch, and "
-        f"what slrprune.deploy.accelerate returned ({report.chosen})."
+        f"One example, {threads}, median of interleaved rounds on this machine: the fastest dense variant of torch, "
+        f"and what slrprune.deploy.accelerate returned ({report.chosen})."
     )
     return {
         "latency_dense_ms": report.dense_time / 1e3,
