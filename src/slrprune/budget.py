@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slrprune.errors import ArgumentError, closest
+from slrprune.distributed.slices import Slice
+from slrprune.errors import ArgumentError, UsageError, closest
+from slrprune.sets.claims import Claim, Ranked
 from slrprune.sets.topk import top_k
 
 
@@ -29,6 +31,15 @@ class Allocation(ABC):
             weights: floating tensors of any shape.
             kept: from the number of non-empty tensors to the total number of entries.
         """
+
+    def check_slices(self, name: str, ranks: int) -> None:
+        """Raises `UsageError` where the allocation must see a whole tensor; see `ConstraintSet.check_slices`."""
+        problem = f"the allocation {self!r} is not available for weights cut over {ranks} ranks"
+        raise UsageError(name, problem, "Use 'magnitude', 'erk' or 'uniform'.")
+
+    def claims(self, slices: Sequence[Slice], kept: int) -> list[Claim]:
+        """What `select` would decide; see `ConstraintSet.claims`."""
+        raise UsageError(repr(self), "is not available for weights cut over several ranks")
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,15 @@ class Magnitude(Allocation):
                 return masks
         reserved = [top_k([w], f)[0] for w, f in zip(weights, floors, strict=True)]
         return top_k([w.abs().masked_fill(r, math.inf) for w, r in zip(weights, reserved, strict=True)], kept)
+
+    def check_slices(self, name: str, ranks: int) -> None:
+        """Every slice will do."""
+
+    def claims(self, slices: Sequence[Slice], kept: int) -> list[Claim]:
+        """One competition, with floors."""
+        numels = [part.numel for part in slices]
+        floors = tuple(self.floors(numels, kept))
+        return [Ranked([part.tensor for part in slices], kept, sum(numels), floors)]
 
 
 def _is_cpu(weight: Tensor) -> bool:
@@ -137,6 +157,14 @@ class Counted(Allocation):
         """The masks: per tensor the largest magnitudes."""
         counts = _cached_counts(self, tuple(tuple(w.shape) for w in weights), kept)
         return [top_k([w], count)[0] for w, count in zip(weights, counts, strict=True)]
+
+    def check_slices(self, name: str, ranks: int) -> None:
+        """Every slice will do: the counts follow from the shapes."""
+
+    def claims(self, slices: Sequence[Slice], kept: int) -> list[Claim]:
+        """One competition per tensor."""
+        counts = _cached_counts(self, tuple(part.shape for part in slices), kept)
+        return [Ranked([part.tensor], count, part.numel) for part, count in zip(slices, counts, strict=True)]
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import ArgumentError, NonFiniteError, RuleError, UsageError
 from slrprune.methods.base import Method, Problem
 from slrprune.rules import Target
@@ -55,6 +56,8 @@ def owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) ->
     for target in targets:
         if id(target.parameter) not in owners:
             way_out = f"Hand its optimizer over as well, or leave it out with the rule {target.name!r}: None."
+            if is_dtensor(target.parameter):
+                way_out = "Build the optimizer after fully_shard, and the pruner after the optimizer."
             raise RuleError(target.name, "no optimizer handed to the pruner owns it", way_out)
     return tuple(owners[id(target.parameter)] for target in targets)
 
@@ -66,9 +69,23 @@ def weight_norms(weights: Sequence[Tensor]) -> Tensor:
     return torch.stack([norm.to(weights[0].device, torch.float64) for norm in norms])
 
 
+def loss_and_health(problem: Problem, loss: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean loss of all ranks, and whether loss and weights are finite on all of them; 0-dim, of the loss's device.
+
+    Args:
+        problem: the weights.
+        loss: this rank's, 0-dim float64.
+    """
+    usable = loss.isfinite() & weight_norms(problem.weights).isfinite().all()
+    if problem.world.size == 1:
+        return loss, usable
+    summed = problem.world.total(torch.stack([loss, (~usable).double()]))
+    return summed[0] / problem.world.size, summed[1] == 0
+
+
 def refuse_non_finite(problem: Problem) -> None:
-    """Raises `NonFiniteError` naming the first weight with an entry that is not finite."""
-    norms = weight_norms(problem.weights)
-    if not bool(norms.isfinite().all()):
-        name = problem.names[int((~norms.isfinite()).nonzero()[0, 0])]
+    """Raises `NonFiniteError` naming the first weight with an entry that is not finite, on whatever rank."""
+    bad = problem.world.total((~weight_norms(problem.weights).isfinite()).long())
+    if bool(bad.any()):
+        name = problem.names[int(bad.nonzero()[0, 0])]
         raise NonFiniteError(name, "the weight", "Load the last checkpoint; nothing has been changed.")

@@ -62,6 +62,13 @@ class StateError(SlrpruneError, ValueError):
         super().__init__(_sentence(f"{where}: {problem}", way_out))
 
 
+class RankError(SlrpruneError, RuntimeError):
+    """Processes that train together and must agree, but do not."""
+
+    def __init__(self, where: str, problem: str, way_out: str = "") -> None:
+        super().__init__(_sentence(f"{where}: {problem}", way_out))
+
+
 class UsageError(SlrpruneError, RuntimeError):
     """A call at the wrong moment, or on an object that it does not fit."""
 

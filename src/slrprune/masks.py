@@ -1,11 +1,13 @@
 """Zeros that stay zero: masked retraining, and masks for other copies of a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from slrprune.distributed.dtensors import is_dtensor
+from slrprune.distributed.shards import reshard, shards_of
 from slrprune.errors import ArgumentError, RuleError, ShapeError, UsageError, closest
 from slrprune.methods.base import keep_
 from slrprune.rules import Target, canonical_name, find_targets
@@ -17,15 +19,18 @@ def apply_masks_(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
     Args:
         model: a model with the parameter names of `masks`; wrapper prefixes do not matter.
-        masks: parameter name to bool tensor, True = kept.
+        masks: parameter name to bool tensor, True = kept. For a sharded parameter a DTensor laid out like it, or the
+            whole mask.
 
     Raises:
         RuleError: a name that the model does not have.
         ShapeError: a mask of another shape.
         ArgumentError: a mask that is not bool.
+        UsageError: a sharded mask for a parameter that is not.
     """
+    reshard(model)
     for target, mask in _paired(model, masks):
-        keep_(target.parameter, mask)
+        keep_(_local(target.parameter), mask)
 
 
 class MaskKeeper:
@@ -53,10 +58,11 @@ class MaskKeeper:
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, masks: Mapping[str, Tensor] | None = None) -> None:
+        reshard(model)
         masks = _present_masks(model) if masks is None else masks
-        if all(bool(mask.all()) for mask in masks.values()):
-            raise UsageError("MaskKeeper", "the model has no zeros to keep", "Prune it first, or pass masks.")
         self._pairs = [(target, mask.clone()) for target, mask in _paired(model, masks)]
+        if not _zeros(self._pairs):
+            raise UsageError("MaskKeeper", "the model has no zeros to keep", "Prune it first, or pass masks.")
         self._clear_optimizer_state(optimizer)
         self.apply_()
         self._handle = optimizer.register_step_post_hook(lambda *_: self.apply_())
@@ -68,7 +74,7 @@ class MaskKeeper:
             if target.is_replaced:
                 way_out = "Build the keeper last, after everything that replaces, moves or wraps parameters."
                 raise UsageError("MaskKeeper", f"{target.name} was replaced after the keeper was built", way_out)
-            keep_(target.parameter, mask)
+            keep_(_local(target.parameter), mask)
 
     def remove(self) -> None:
         """Lets the weights go; the model and the optimizer are as if the keeper had never been."""
@@ -78,8 +84,8 @@ class MaskKeeper:
     def _clear_optimizer_state(self, optimizer: Optimizer) -> None:
         for target, mask in self._pairs:
             for value in optimizer.state.get(target.parameter, {}).values():
-                if isinstance(value, Tensor) and value.shape == mask.shape:
-                    keep_(value, mask.to(value.device))
+                if isinstance(value, Tensor) and value.shape == target.parameter.shape:
+                    keep_(_local(value), mask.to(value.device))
 
 
 def _present_masks(model: nn.Module) -> dict[str, Tensor]:
@@ -88,7 +94,7 @@ def _present_masks(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _paired(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Target, Tensor]]:
-    """Each mask beside what it covers, on the same device; raises before anything is written."""
+    """Each mask beside what it covers: the rows of this rank, on the same device; raises before anything is written."""
     targets = {name: target for target in find_targets(model) for name in target.names}
     pairs = []
     for given, mask in masks.items():
@@ -102,5 +108,30 @@ def _paired(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Target,
             raise ArgumentError("masks", name, mask.dtype, "must be a bool tensor, True = kept")
         if mask.shape != parameter.shape:
             raise ShapeError(name, f"the mask has shape {tuple(mask.shape)}", parameter.shape)
-        pairs.append((targets[name], mask.to(parameter.device)))
+        pairs.append((targets[name], _rows_for(name, mask, parameter).to(parameter.device)))
     return pairs
+
+
+def _rows_for(name: str, mask: Tensor, parameter: Tensor) -> Tensor:
+    """Of a mask the part that this rank needs for its part of the parameter."""
+    if not is_dtensor(parameter):
+        if is_dtensor(mask):
+            problem = f"the mask is cut over {mask.device_mesh.size()} ranks and the parameter is not"  # type: ignore[attr-defined]
+            raise UsageError(name, problem, "Pass mask.full_tensor(), called on all ranks.")
+        return mask
+    world = shards_of(parameter)
+    return _local(mask) if world.holds(mask) else world.rows(mask)
+
+
+def _zeros(pairs: Sequence[tuple[Target, Tensor]]) -> int:
+    """Entries to keep at zero, those on other ranks included."""
+    if not pairs:
+        return 0
+    zeros = torch.stack([(~mask).sum().cpu() for _, mask in pairs]).sum()
+    parameter = pairs[0][0].parameter
+    return int(shards_of(parameter).sum(zeros) if is_dtensor(parameter) else zeros)
+
+
+@torch.no_grad()
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if is_dtensor(tensor) else tensor  # type: ignore[attr-defined,no-any-return]

@@ -1,29 +1,31 @@
 """The one stateful object: it stands between the user's optimizer steps and holds what a method must remember."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
-from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.weak import WeakTensorKeyDictionary
 
-from slrprune.checks import checked_optimizers, checked_steps, owning_groups, refuse_non_finite, weight_norms
+from slrprune.binding import bind, present_weights, refuse_second_pruner, register
+from slrprune.checks import checked_optimizers, checked_steps, loss_and_health, owning_groups, refuse_non_finite
+from slrprune.counting import count
+from slrprune.distributed.agreement import refuse_disagreement
+from slrprune.distributed.detect import world_of
+from slrprune.distributed.world import World
 from slrprune.errors import ArgumentError, NonFiniteError, UsageError
 from slrprune.masks import apply_masks_
-from slrprune.methods.base import Method, Moment, Problem, keep_
+from slrprune.methods.base import Method, Moment, keep_
 from slrprune.methods.lagrangian import LagrangianMethod
 from slrprune.methods.slr import SLR
-from slrprune.records import LayerSparsity, RecordBuffer, SparsityReport, UpdateRecord
-from slrprune.rules import Assignment, Rules, Target, assign, find_targets
-from slrprune.sets.base import ConstraintSet
+from slrprune.records import RecordBuffer, SparsityReport, UpdateRecord
+from slrprune.rules import Rules, find_targets
 from slrprune.state import pack, unpack
 
 _LAST = "Build the pruner last, after everything that replaces, moves, wraps or shards parameters."
-_owners: "WeakTensorKeyDictionary" = WeakTensorKeyDictionary()
-"""Which living pruner constrains a parameter; two on one weight would undo each other."""
 
 
 class Pruner:
@@ -46,13 +48,17 @@ class Pruner:
         probe: returns f, a 0-dim tensor, at the model's present weights on fixed data; called without gradients once
             per update by methods whose surrogate condition asks for f. Its cost is the user's. Copies of the pruner
             call the same function.
-        read_every: updates between two read-outs of the records; on accelerators NaN is noticed at a read-out.
+        read_every: updates between two read-outs of the records; on accelerators NaN is noticed at a read-out. There
+            several processes also compare their masks.
+        world: the processes that train together (docs/scale.md). None asks the model: DTensor parameters, as
+            `fully_shard` makes them, or a `DistributedDataParallel` around or inside it.
 
     Raises:
         RuleError: see `slrprune.rules.assign`; also a weight that no optimizer owns.
         ShapeError: a weight whose shape its set cannot take.
         ArgumentError: total_steps too short for the method's schedule.
-        UsageError: an optimizer whose steps cannot be followed (LBFGS), or a weight that another pruner holds.
+        UsageError: an optimizer whose steps cannot be followed (LBFGS), or a weight that another pruner holds;
+            several processes of which the model says nothing; a set that cannot be had for sharded weights.
 
     Examples:
         >>> model = nn.Linear(8, 4)
@@ -79,6 +85,7 @@ class Pruner:
         method: Method | None = None,
         probe: Callable[[], Tensor] | None = None,
         read_every: int = 100,
+        world: World | None = None,
     ) -> None:
         self.method = SLR() if method is None else method
         self.model = model
@@ -88,11 +95,11 @@ class Pruner:
         self.read_every = read_every
         self.probe = probe
         optimizers = checked_optimizers(optimizer)
-        assignments, self.skipped = assign(model, rules)
-        self._targets = _in_registration_order(model, assignments)
+        self.world = world_of(model, world)
+        bound = bind(model, rules, self.world)
+        self._targets, self.skipped, self.problem = bound.targets, bound.skipped, bound.problem
         self._groups = owning_groups(self._targets, optimizers)
-        _refuse_second_pruner(self._targets, self)
-        self.problem = _problem(model, assignments, self._targets)
+        refuse_second_pruner(self._targets, self)
         refuse_non_finite(self.problem)
         self._state = self.method.start(self.problem)
         self._dtypes = tuple(target.parameter.dtype for target in self._targets)
@@ -129,16 +136,17 @@ class Pruner:
 
         Args:
             loss: the mini-batch's loss before that step, unscaled, without `penalty()`; a 0-dim tensor or a number. In
-                distributed training the mean over all ranks, so that every rank decides alike.
-            skipped: True where the optimizer did not move; a tensor is read back to the host.
+                distributed training this rank's own: the pruner takes the mean, so that every rank decides alike.
+            skipped: True where the optimizer did not move, the same on all ranks; a tensor is read back to the host.
 
         Raises:
             NonFiniteError: loss or weights are NaN or infinite; the pruner's state stays the last good one. On
                 accelerators it comes at the next read-out, and the state is protected until then.
             UsageError: after `finalize`, with replaced or moved parameters, or a coupled method without its penalty.
+            RankError: processes that train together no longer agree; noticed at a read-out.
         """
         self._refuse_finalized("step")
-        self._refuse_replaced()
+        self._meet_weights()
         if bool(skipped):
             self._penalty_reached = False
             return
@@ -149,11 +157,14 @@ class Pruner:
             self._records.add({"step": self._steps, "iteration": self._state.iteration, **seen.host}, seen.device)
             if self._records.pending >= self.read_every:
                 self._read_out()
+                self._compare_ranks()
         else:
             self.method.hold(self.problem, self._state, moment)
 
     def penalty(self) -> Tensor:
         """What the coupled form of a classic method adds to the loss, with a gradient in the weights; 0-dim.
+
+        Where the weights are cut over ranks it is the part of this rank's rows, which has their gradient.
 
         Raises:
             UsageError: the method is decoupled, so that adding a penalty would apply it twice.
@@ -161,9 +172,10 @@ class Pruner:
         self._refuse_finalized("penalty")
         method = self.method
         if not isinstance(method, LagrangianMethod) or not method.is_coupled:
-            problem = f"{type(method).__name__} applies its penalty in step()"
-            raise UsageError("Pruner.penalty", problem, "Leave penalty() out, or build a classic method coupled=True.")
-        value = method.penalty_value(self.problem, self._state, min(1.0, self._steps / self.total_steps))
+            reason = f"{type(method).__name__} applies its penalty in step()"
+            raise UsageError("Pruner.penalty", reason, "Leave penalty() out, or build a classic method coupled=True.")
+        problem = replace(self.problem, weights=present_weights(self._targets, self.world))
+        value = method.penalty_value(problem, self._state, min(1.0, self._steps / self.total_steps))
         if value.requires_grad:
             value.register_hook(self._note_penalty)  # on the returned value, not on the model: backward got there
         return value
@@ -183,7 +195,7 @@ class Pruner:
             NonFiniteError: a weight is NaN or infinite; nothing has been changed.
         """
         self._refuse_finalized("finalize")
-        self._refuse_replaced()
+        self._meet_weights()
         if self._steps == 0 and self.method.needs_training:
             way_out = "Call pruner.step(loss) after each optimizer.step(), or take OneShot() to cut without training."
             raise UsageError("Pruner.finalize", "no step was made", way_out)
@@ -191,44 +203,62 @@ class Pruner:
         refuse_non_finite(self.problem)
         masks = self._cut_(self.problem.weights)
         self._final_masks = [mask.clone() for mask in masks]
+        self.world.settle(self.model)
         self._state.tensors = {}
         return self.report()
 
     @torch.no_grad()
     def preview(self) -> nn.Module:
-        """A copy of the model as `finalize` would leave it now; model, optimizer and pruner stay as they are."""
+        """A copy of the model as `finalize` would leave it now; model, optimizer and pruner stay as they are.
+
+        Raises:
+            UsageError: the weights are cut over ranks: FSDP2 models cannot be copied; use `cut`.
+        """
         self._refuse_finalized("preview")
+        if not self.problem.is_plain:
+            raise UsageError("Pruner.preview", "a sharded model cannot be copied", "Write `with pruner.cut(): ...`.")
         copy = deepcopy(self.model)
         parameters = {target.name: target.parameter for target in find_targets(copy)}
         self._cut_([parameters[name] for name in self.problem.names])
         return copy
 
+    @contextmanager
+    def cut(self) -> Iterator[nn.Module]:
+        """Inside the `with` the model itself is as `finalize` would leave it now; afterwards it is as before, bit for bit.
+
+        For evaluation without a second copy of the model; works for sharded models, too.
+
+            with pruner.cut():
+                accuracy = evaluate(model)
+        """
+        self._refuse_finalized("cut")
+        self._meet_weights()
+        with torch.no_grad():
+            saved = [weight.detach().clone() for weight in self.problem.weights]
+            self._cut_(self.problem.weights)
+            self.world.settle(self.model)
+        try:
+            yield self.model
+        finally:
+            with torch.no_grad():
+                for weight, value in zip(self.problem.weights, saved, strict=True):
+                    weight.copy_(value)
+                self.world.settle(self.model)
+
     def report(self) -> SparsityReport:
-        """Counts of the weights as they are now."""
-        sets = self.problem.constraints()
-        layers = tuple(
-            LayerSparsity(name, tuple(weight.shape), weight.numel(), _nnz(weight), sets[name])
-            for name, weight in zip(self.problem.names, self.problem.weights, strict=True)
-        )
-        parameters = list(self.model.parameters())
-        early = self.is_finalized and 0 < self._steps < self.total_steps
-        warning = f"finalized early, {self._steps} of {self.total_steps} planned steps were made"
-        return SparsityReport(
-            layers=layers,
-            skipped=tuple(self.skipped),
-            model_numel=sum(parameter.numel() for parameter in parameters),
-            model_nnz=sum(_nnz(parameter) for parameter in parameters),
-            steps=self._steps,
-            total_steps=self.total_steps,
-            warnings=(warning,) if early else (),
-        )
+        """Counts of the weights as they are now; where they are cut over ranks, every rank must call it."""
+        return count(self.problem, self.model, self.skipped, self.steps, self.total_steps, self.is_finalized)
 
     def masks(self) -> dict[str, Tensor]:
-        """Masks by parameter name, True = kept: the final ones after `finalize`, before it those of the moment."""
+        """Masks by parameter name, True = kept: the final ones after `finalize`, before it those of the moment.
+
+        Of sharded weights they are DTensors, laid out like the weights; every rank must call it.
+        """
         with torch.no_grad():
             masks = self._final_masks
             found = self.method.masks(self.problem, self._state) if masks is None else masks
-            return {name: mask.clone() for name, mask in zip(self.problem.names, found, strict=True)}
+            layers = zip(self.problem.names, found, self.problem.shapes, strict=True)
+            return {name: self.world.whole(mask.clone(), shape) for name, mask, shape in layers}
 
     def apply_masks_(self, model: nn.Module) -> None:
         """Writes the pruned zeros into another model with the same parameter names, for example an EMA copy."""
@@ -241,7 +271,8 @@ class Pruner:
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on: plain values and clones of tensors, keyed by canonical parameter name.
 
-        The weights are the model's to save. Loads with `torch.load(..., weights_only=True)`.
+        The weights are the model's to save. Loads with `torch.load(..., weights_only=True)`. Of sharded weights the
+        tensors are DTensors, laid out like the weights, for `torch.distributed.checkpoint`.
         """
         header = {"method": repr(self.method), "total_steps": self.total_steps, "steps": self._steps}
         return pack(self.problem, self._state, self._records, self._final_masks, header)
@@ -256,7 +287,7 @@ class Pruner:
         header = {"method": repr(self.method), "total_steps": self.total_steps}
         loaded = unpack(state, self.problem, header)
         if loaded.final_masks is None:
-            _refuse_second_pruner(self._targets, self)
+            refuse_second_pruner(self._targets, self)
         self._state, self._final_masks, self._steps = loaded.state, loaded.final_masks, loaded.steps
         self._records, self._healthy, self._penalty_reached = loaded.records, None, False
         self._register()
@@ -273,7 +304,7 @@ class Pruner:
             way_out = "Train on loss + pruner.penalty(), and pass the plain loss to step()."
             raise UsageError("Pruner.step", f"{type(self.method).__name__}(coupled=True) saw no penalty()", way_out)
         self._penalty_reached = False
-        usable = detached.isfinite() & weight_norms(self.problem.weights).isfinite().all()
+        detached, usable = loss_and_health(self.problem, detached)
         is_usable: Tensor | None = usable
         if device.type == "cpu":
             if not bool(usable):
@@ -288,7 +319,8 @@ class Pruner:
 
     def _probe_value(self) -> Tensor:
         assert self.probe is not None
-        return self.probe().detach().to(device=self.problem.device, dtype=torch.float64).reshape(())
+        value = self.probe().detach().to(device=self.problem.device, dtype=torch.float64).reshape(())
+        return self.world.total(value) / self.world.size
 
     def _cut_(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """Writes the points of the hard cut into `weights`; returns the masks."""
@@ -313,15 +345,16 @@ class Pruner:
 
     def _register(self) -> None:
         if not self.is_finalized:
-            for target in self._targets:
-                _owners[target.parameter] = ref(self)
+            register(self._targets, self)
 
     def _refuse_finalized(self, call: str) -> None:
         if self.is_finalized:
             way_out = "For masked retraining use MaskKeeper(model, optimizer); to prune further build a new Pruner."
             raise UsageError(f"Pruner.{call}", "the pruner has been finalized", way_out)
 
-    def _refuse_replaced(self) -> None:
+    def _meet_weights(self) -> None:
+        """Refuses weights that were replaced or moved; takes up again what this rank holds of them."""
+        self.world.settle(self.model)
         for target, device, dtype in zip(self._targets, self._devices(), self._dtypes, strict=True):
             if target.is_replaced:
                 raise UsageError("Pruner", f"{target.name} was replaced after the pruner was built", _LAST)
@@ -329,6 +362,15 @@ class Pruner:
             if now.device != device or now.dtype != dtype:
                 problem = f"{target.name} went from {dtype} on {device} to {now.dtype} on {now.device}"
                 raise UsageError("Pruner", problem, _LAST)
+        if not self.problem.is_plain:
+            with torch.no_grad():
+                self.problem = replace(self.problem, weights=present_weights(self._targets, self.world))
+
+    def _compare_ranks(self) -> None:
+        tensors = self._state.tensors
+        masks = tensors["mask"] if "mask" in tensors else [z != 0 for z in tensors["auxiliary"]]
+        where = f"Pruner.step, at step {self._steps}"
+        refuse_disagreement(self.world, where, self.problem.names, masks, self._state.scalars)
 
     def _devices(self) -> list[torch.device]:
         kinds = next(iter(self._state.tensors.values()), [])
@@ -342,34 +384,3 @@ def _scalar(loss: Tensor | float, device: torch.device) -> Tensor:
     if loss.numel() != 1:
         raise ArgumentError("Pruner.step", "loss", tuple(loss.shape), "must hold one number")
     return loss.detach().to(device=device, dtype=torch.float64, copy=True).reshape(())
-
-
-def _nnz(tensor: Tensor) -> int:
-    return int(tensor.detach().count_nonzero())
-
-
-def _in_registration_order(model: nn.Module, assignments: Sequence[Assignment]) -> tuple[Target, ...]:
-    order = {id(parameter): index for index, parameter in enumerate(model.parameters())}
-    targets = (target for assignment in assignments for target in assignment.targets)
-    return tuple(sorted(targets, key=lambda target: order[id(target.parameter)]))
-
-
-def _refuse_second_pruner(targets: Sequence[Target], pruner: Pruner) -> None:
-    for target in targets:
-        holder: ReferenceType[Pruner] | None = _owners.get(target.parameter)
-        other = holder() if holder is not None else None
-        if other is not None and other is not pruner and not other.is_finalized:
-            way_out = "Finalize or delete the other pruner first, or put all rules into one."
-            raise UsageError("Pruner", f"{target.name} is held by another pruner", way_out)
-
-
-def _problem(model: nn.Module, assignments: Sequence[Assignment], targets: Sequence[Target]) -> Problem:
-    """Sets bound to their weights, positions counted along `targets`."""
-    position = {id(target): index for index, target in enumerate(targets)}
-    groups: list[tuple[ConstraintSet, tuple[int, ...]]] = []
-    for assignment in assignments:
-        weights = {target.name: target.parameter for target in assignment.targets}
-        bound = assignment.constraint.bind(model, weights)
-        groups.append((bound, tuple(position[id(target)] for target in assignment.targets)))
-    names = tuple(target.name for target in targets)
-    return Problem(names, tuple(target.parameter for target in targets), tuple(groups))

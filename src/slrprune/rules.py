@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import ArgumentError, RuleError, closest
 from slrprune.sets.base import ConstraintSet
 
@@ -125,6 +126,19 @@ def assign(model: nn.Module, rules: Rules) -> tuple[list[Assignment], list[Skipp
         listing = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
         raise RuleError("rules", f"nothing to prune in {type(model).__name__}", listing)
     return _group(chosen), skipped
+
+
+def matched_rules(model: nn.Module, rules: Rules) -> dict[str, str]:
+    """The pattern that decides over each parameter, by the parameter's name; none where no rule selects it.
+
+    Raises:
+        ArgumentError, RuleError: as `assign`.
+    """
+    targets, found = find_targets(model), dict[str, str]()
+    for pattern in _checked_table(rules):
+        for target in _matching(pattern, targets):
+            found.setdefault(target.name, pattern.__name__ if isinstance(pattern, type) else pattern)
+    return found
 
 
 def _checked_table(rules: Rules) -> Mapping[str | type[nn.Module], ConstraintSet | None]:
@@ -251,7 +265,8 @@ def _is_prunable(module: nn.Module, attribute: str) -> bool:
 
 def _is_transformers_conv1d(module: nn.Module) -> bool:
     """By name, since importing transformers for this would be dear; its module path keeps other Conv1D apart."""
-    return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
+    kinds = type(module).__mro__  # fully_shard makes a subclass of another name
+    return any(kind.__name__ == "Conv1D" and kind.__module__.startswith("transformers.") for kind in kinds)
 
 
 def _target(model: nn.Module, path: str, module: nn.Module, attribute: str, parameter: nn.Parameter) -> Target:
@@ -276,7 +291,7 @@ def _obstacle(parameter: nn.Parameter) -> str:
         return "is not initialized yet, run one batch through the model before building the pruner"
     if not parameter.requires_grad:
         return "is frozen (requires_grad is False)"
-    if type(parameter.data) is not Tensor:
+    if type(parameter.data) is not Tensor and not is_dtensor(parameter):
         return f"is a {type(parameter.data).__name__}, prune before sharding or quantizing"
     if not parameter.is_floating_point():
         return f"has dtype {parameter.dtype}, only floating weights can be pruned"

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import StateError
 from slrprune.methods.base import MethodState, Problem
 from slrprune.records import RecordBuffer
@@ -42,7 +43,7 @@ def pack(
         "version": VERSION,
         **header,
         "sets": problem.constraints(),
-        "shapes": {name: list(weight.shape) for name, weight in zip(problem.names, problem.weights, strict=True)},
+        "shapes": {name: list(shape) for name, shape in zip(problem.names, problem.shapes, strict=True)},
         "dtypes": _dtypes(problem),
         "tensors": tensors,
         "scalars": {name: value.clone() for name, value in state.scalars.items()},
@@ -58,7 +59,7 @@ def unpack(saved: Mapping[str, Any], problem: Problem, header: Mapping[str, Any]
     """Checks everything before anything is used; raises `StateError`."""
     _check_header(saved, header)
     shapes = {canonical_name(name): tuple(shape) for name, shape in saved["shapes"].items()}
-    expected = {name: tuple(weight.shape) for name, weight in zip(problem.names, problem.weights, strict=True)}
+    expected = dict(zip(problem.names, problem.shapes, strict=True))
     if shapes != expected:
         differing = [name for name in (*expected, *shapes) if shapes.get(name) != expected.get(name)][:3]
         problem_text = f"the state belongs to another model, it differs in {differing}"
@@ -106,15 +107,26 @@ def _dtypes(problem: Problem) -> dict[str, str]:
 
 
 def _named(problem: Problem, values: list[Tensor]) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in zip(problem.names, values, strict=True)}
+    layers = zip(problem.names, values, problem.shapes, strict=True)
+    return {name: problem.world.whole(value.clone(), shape) for name, value, shape in layers}
 
 
 def _ordered(problem: Problem, values: Mapping[str, Tensor], kind: str) -> list[Tensor]:
     by_name = {canonical_name(name): value for name, value in values.items()}
     ordered = []
-    for name, weight in zip(problem.names, problem.weights, strict=True):
+    for name, weight, shape in zip(problem.names, problem.weights, problem.shapes, strict=True):
         value = by_name.get(name)
-        if value is None or value.shape != weight.shape:
+        if value is None or tuple(value.shape) != shape:
             raise StateError(_WHERE, f"{kind} of {name} is missing or has another shape", "The state is damaged.")
-        ordered.append(value.detach().to(weight.device, copy=True))
+        _refuse_other_layout(problem, name, value)
+        ordered.append(problem.world.local(value.detach()).detach().to(weight.device, copy=True))
     return ordered
+
+
+def _refuse_other_layout(problem: Problem, name: str, value: Tensor) -> None:
+    """Raises `StateError` for a tensor cut over other ranks than the weights."""
+    if not problem.world.holds(value):
+        there = value.device_mesh.size() if is_dtensor(value) else 1  # type: ignore[attr-defined]
+        text = f"{name} was saved by {there} processes and its weight is cut over {problem.world.size}"
+        here = text if problem.world.ranks > 1 else f"{name} was saved by {there} processes, each with a part of it"
+        raise StateError(_WHERE, here, "Save and load with torch.distributed.checkpoint, which cuts anew.")

@@ -71,7 +71,7 @@ class ADMM(LagrangianMethod):
         auxiliary = project(problem, [torch.add(weight, values, alpha=1 / rho) for weight, values in pairs], progress)
         layers = zip(multipliers, weights, auxiliary, strict=True)
         moved = [values + rho * (weight - z) for values, weight, z in layers]
-        fields = observed(problem, before, auxiliary, rho, terms(weights, auxiliary, None).norm)
+        fields = observed(problem, before, auxiliary, rho, terms(weights, auxiliary, None, world=problem.world).norm)
         commit(state, "auxiliary", auxiliary, moment.is_usable)
         commit(state, "multipliers", moved, moment.is_usable)
         state.progress = progress

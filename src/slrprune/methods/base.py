@@ -4,6 +4,7 @@ A method is a frozen set of hyper-parameters. It remembers nothing: the state co
 by the pruner. All decisions stay on the device; a method never reads a tensor back.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from slrprune.distributed.shards import Shards
+from slrprune.distributed.slices import Slice
+from slrprune.distributed.world import ALONE, World
 from slrprune.errors import ArgumentError
 from slrprune.methods.schedule import Ramp, RelaxedPath
 from slrprune.sets.base import ConstraintSet
+from slrprune.sets.claims import Claim, decide
 from slrprune.sets.unstructured import Unstructured
 
 
@@ -26,11 +31,29 @@ class Problem:
         names: canonical parameter names, in registration order.
         weights: the model's own parameters, in the order of `names`; methods change them in place.
         groups: each set with the positions of the weights that it constrains together.
+        world: the processes that train together; where they cut the weights, `weights` are this rank's rows.
+        shapes: of the whole weights.
     """
 
     names: tuple[str, ...]
     weights: tuple[Tensor, ...]
     groups: tuple[tuple[ConstraintSet, tuple[int, ...]], ...]
+    world: World = ALONE
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.shapes:
+            object.__setattr__(self, "shapes", tuple(tuple(weight.shape) for weight in self.weights))
+
+    @property
+    def numel(self) -> int:
+        """Entries of all weights, those on other ranks included."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `weights` are the model's own parameters, and not the local parts of DTensors."""
+        return not isinstance(self.world, Shards)
 
     @property
     def device(self) -> torch.device:
@@ -49,11 +72,19 @@ class Problem:
 
     def masks(self, points: Sequence[Tensor], progress: float) -> list[Tensor]:
         """Masks of the nearest points to `points` in the sets at `progress` in [0, 1]; see `ConstraintSet.at`."""
+        groups = [(s if progress >= 1 else s.at(progress), positions) for s, positions in self.groups]
         found: dict[int, Tensor] = {}
-        for constraint, positions in self.groups:
-            looser = constraint if progress >= 1 else constraint.at(progress)
-            masks = looser.select([points[position] for position in positions])
-            found.update(zip(positions, masks, strict=True))
+        if self.world.ranks == 1:
+            for constraint, positions in groups:
+                masks = constraint.select([points[position] for position in positions])
+                found.update(zip(positions, masks, strict=True))
+        else:
+            claims: list[Claim] = []
+            for constraint, positions in groups:
+                claims += constraint.claims([Slice(points[p], self.shapes[p]) for p in positions])
+            masks = [mask for masks in decide(claims, self.world) for mask in masks]
+            order = [position for _, positions in groups for position in positions]
+            found.update(zip(order, masks, strict=True))
         return [found[position] for position in range(len(points))]
 
 
@@ -183,20 +214,28 @@ def keep_(weight: Tensor, mask: Tensor) -> None:
     weight.masked_fill_(~mask, 0.0)
 
 
-def total(values: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Sum of 0-dim tensors, as float64 on `device`."""
-    return torch.stack([value.to(device) for value in values]).sum(dtype=torch.float64)
+def total(values: Sequence[Tensor], device: torch.device, world: World = ALONE) -> Tensor:
+    """Sum of 0-dim tensors over layers and ranks, as float64 on `device`."""
+    stacked = torch.stack([value.to(device) for value in values])
+    return world.sum(stacked.sum(dtype=torch.float64))
 
 
-def stacked_norm(norms: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Norm of the vector stacked from layers of these norms, 0-dim float64 on `device`."""
-    stacked = torch.stack([norm.to(device) for norm in norms])
-    return torch.linalg.vector_norm(stacked.double())  # type: ignore[no-any-return]
+def stacked_norms(rows: Sequence[Sequence[Tensor]], device: torch.device, world: World = ALONE) -> list[Tensor]:
+    """Norms of vectors stacked from layers of these norms, also over ranks; each 0-dim float64 on `device`."""
+    stacked = [torch.stack([norm.to(device) for norm in row]).double() for row in rows]
+    norms = [torch.linalg.vector_norm(row) for row in stacked]
+    if world.ranks == 1:
+        return norms
+    return list(world.sum(torch.stack(norms).square()).sqrt())
 
 
-def mask_counts(old: Sequence[Tensor], new: Sequence[Tensor], device: torch.device) -> dict[str, Tensor]:
-    """`sparsity` and `mask_changes` of a record."""
-    numel = sum(mask.numel() for mask in new)
+def mask_counts(
+    old: Sequence[Tensor], new: Sequence[Tensor], device: torch.device, problem: Problem | None = None
+) -> dict[str, Tensor]:
+    """`sparsity` and `mask_changes` of a record; over all ranks where the masks are those of a problem."""
+    numel = sum(mask.numel() for mask in new) if problem is None else problem.numel
     kept = total([mask.sum() for mask in new], device)
     changed = total([(before ^ after).sum() for before, after in zip(old, new, strict=True)], device)
+    if problem is not None and problem.world.ranks > 1:
+        kept, changed = problem.world.sum(torch.stack([kept, changed]))
     return {"sparsity": 1 - kept / numel, "mask_changes": changed}

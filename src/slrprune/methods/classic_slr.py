@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from slrprune.distributed.world import World
 from slrprune.errors import ArgumentError
 from slrprune.methods.base import MethodState, Moment, Observation, Problem, total
 from slrprune.methods.lagrangian import (
@@ -104,7 +105,7 @@ class ClassicSLR(LagrangianMethod):
         auxiliary = project(problem, [weight.detach() for weight in problem.weights], self.ramp.progress(0.0))
         multipliers = [torch.zeros_like(weight) for weight in auxiliary]
         state = MethodState({"auxiliary": auxiliary, "multipliers": multipliers}, progress=self.ramp.progress(0.0))
-        start = terms(problem.weights, auxiliary, None, self.summed_norms)
+        start = terms(problem.weights, auxiliary, None, self.summed_norms, problem.world)
 
         def scalar(value: float) -> Tensor:
             return torch.full((), value, dtype=torch.float64, device=problem.device)
@@ -134,7 +135,7 @@ class ClassicSLR(LagrangianMethod):
         before, old = state.tensors["auxiliary"], state.scalars
         mean = take_mean_loss(state)
         loss = mean if moment.probe is None else moment.probe()  # after the pull: f at W_k itself
-        half = terms(weights, before, state.tensors["multipliers"], self.summed_norms)
+        half = terms(weights, before, state.tensors["multipliers"], self.summed_norms, problem.world)
 
         # 1. Both sides at the same multipliers and the same rho.
         first = loss + half.value(rho) < old["loss"] + old["inner"] + rho / 2 * old["squared"]
@@ -149,10 +150,10 @@ class ClassicSLR(LagrangianMethod):
         if self.on_failure is not OnFailure.PROJECT:
             auxiliary = [torch.where(first, z, z_before) for z, z_before in zip(auxiliary, before, strict=True)]
         # 4.
-        second = (_change(weights, multipliers, auxiliary, before, rho) < 0) | (state.iteration == 1)
+        second = (_change(weights, multipliers, auxiliary, before, rho, problem.world) < 0) | (state.iteration == 1)
         # 5.
         k_half = k + first if self.counting is Counting.HALF_STEPS else k
-        full = terms(weights, auxiliary, None, self.summed_norms)
+        full = terms(weights, auxiliary, None, self.summed_norms, problem.world)
         numerator = half.norm if self.numerator is Numerator.PREVIOUS_DIRECTION else old["norm"]
         s = torch.where(second, alpha(k_half, self.M, self.r) * s_half * ratio(numerator, full.norm), s_half)
         multipliers = _moved(multipliers, weights, auxiliary, torch.where(second, s, 0.0))
@@ -163,7 +164,7 @@ class ClassicSLR(LagrangianMethod):
             s, k_next = torch.where(second, s, old["stepsize"]), torch.where(second, k_next, k)
 
         fields = observed(problem, before, auxiliary, rho, full.squared.sqrt())
-        after = terms(weights, auxiliary, multipliers, self.summed_norms)
+        after = terms(weights, auxiliary, multipliers, self.summed_norms, problem.world)
         scalars = {"stepsize": s, "k": k_next, "loss": loss, "inner": after.inner, "squared": after.squared}
         self._commit(state, moment, auxiliary, multipliers, {**scalars, "norm": after.norm})
         state.progress = progress
@@ -204,6 +205,7 @@ def _change(
     new: Sequence[Tensor],
     old: Sequence[Tensor],
     rho: float,
+    world: World,
 ) -> Tensor:
     """L(W, Z_k, Lambda') - L(W, Z_{k-1}, Lambda'), without f, which cancels.
 
@@ -213,4 +215,4 @@ def _change(
     parts = []
     for point, z_new, z_old in zip(_shifted(weights, multipliers, 1 / rho), new, old, strict=True):
         parts.append(((z_old - z_new) * (2 * point - z_new - z_old)).sum(dtype=torch.float64))
-    return rho / 2 * total(parts, weights[0].device)
+    return rho / 2 * total(parts, weights[0].device, world)

@@ -54,7 +54,7 @@ class GradualMagnitude(Method):
             masks = [torch.where(moment.is_usable, new, kept) for new, kept in zip(masks, old, strict=True)]
         state.tensors["mask"], state.progress = masks, progress
         self.hold(problem, state, moment)
-        return Observation({}, {"loss": moment.loss, **mask_counts(old, masks, problem.device)})
+        return Observation({}, {"loss": moment.loss, **mask_counts(old, masks, problem.device, problem)})
 
     def masks(self, problem: Problem, state: MethodState) -> list[Tensor]:
         """The masks of the last cut."""

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from slrprune.distributed.world import ALONE, World
 from slrprune.methods.base import Method, MethodState, Moment, Problem, mask_counts, total
 from slrprune.methods.schedule import Penalty, as_penalty
 
@@ -111,7 +112,11 @@ def project(problem: Problem, points: Sequence[Tensor], progress: float) -> list
 
 
 def terms(
-    weights: Sequence[Tensor], auxiliary: Sequence[Tensor], multipliers: Sequence[Tensor] | None, summed: bool = False
+    weights: Sequence[Tensor],
+    auxiliary: Sequence[Tensor],
+    multipliers: Sequence[Tensor] | None,
+    summed: bool = False,
+    world: World = ALONE,
 ) -> Terms:
     """The Lagrangian's parts at (W, Z, Lambda).
 
@@ -120,6 +125,7 @@ def terms(
         auxiliary: Z, likewise.
         multipliers: Lambda, likewise; None means Lambda = 0.
         summed: take the sum of the layers' norms, as the authors' code does, instead of the norm of the stacked vector.
+        world: the ranks that hold parts of the vectors.
     """
     device = weights[0].device
     residuals = [weight.detach() - z for weight, z in zip(weights, auxiliary, strict=True)]
@@ -129,15 +135,21 @@ def terms(
     if multipliers is not None:
         pairs = zip(multipliers, residuals, strict=True)
         inner = total([(values * residual).sum(dtype=_wide(residual)) for values, residual in pairs], device)
-    return Terms(inner, squared, total(norms, device) if summed else squared.sqrt())
+    if world.ranks == 1:
+        return Terms(inner, squared, total(norms, device) if summed else squared.sqrt())
+    squares = torch.stack([norm.to(device, torch.float64) for norm in norms]).square()  # per layer, for the summed norm
+    both = world.sum(torch.cat([inner.unsqueeze(0), squares]))
+    squared = both[1:].sum()
+    return Terms(both[0], squared, both[1:].sqrt().sum() if summed else squared.sqrt())
 
 
 def observed(
     problem: Problem, before: Sequence[Tensor], after: Sequence[Tensor], rho: float, primal: Tensor
 ) -> dict[str, Tensor]:
     """Record fields of one update from the auxiliary variables before and after it."""
-    counts = mask_counts([z != 0 for z in before], [z != 0 for z in after], problem.device)
-    return {"primal_residual": primal, "dual_residual": rho * terms(after, before, None).norm, **counts}
+    counts = mask_counts([z != 0 for z in before], [z != 0 for z in after], problem.device, problem)
+    dual = rho * terms(after, before, None, world=problem.world).norm
+    return {"primal_residual": primal, "dual_residual": dual, **counts}
 
 
 def commit(state: MethodState, kind: str, values: Sequence[Tensor], is_usable: Tensor | None) -> None:

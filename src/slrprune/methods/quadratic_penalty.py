@@ -61,7 +61,7 @@ class QuadraticPenalty(LagrangianMethod):
         rho, progress = self.rho(moment.time), self.ramp.progress(moment.time)
         weights, before = [weight.detach() for weight in problem.weights], state.tensors["auxiliary"]
         auxiliary = project(problem, weights, progress)
-        fields = observed(problem, before, auxiliary, rho, terms(weights, auxiliary, None).norm)
+        fields = observed(problem, before, auxiliary, rho, terms(weights, auxiliary, None, world=problem.world).norm)
         commit(state, "auxiliary", auxiliary, moment.is_usable)
         state.progress = progress
         return Observation({"penalty": rho}, {"loss": take_mean_loss(state), **fields})

@@ -16,7 +16,7 @@ from slrprune.methods.base import (
     Problem,
     all_true,
     mask_counts,
-    stacked_norm,
+    stacked_norms,
 )
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
@@ -114,7 +114,8 @@ class SLR(Method):
             primal.append(torch.linalg.vector_norm(weight - feasible))
             dual.append(torch.linalg.vector_norm(feasible - before))
             weight.copy_(_network_point(point, mask, relaxation))
-        counts = mask_counts(state.tensors["mask"], masks, problem.device)
+        counts = mask_counts(state.tensors["mask"], masks, problem.device, problem)
+        primal_residual, dual_residual = stacked_norms([primal, dual], problem.device, problem.world)
         state.tensors = {"mask": masks, "memory": points}
         state.progress = progress
         return Observation(
@@ -122,8 +123,8 @@ class SLR(Method):
             device={
                 "loss": state.scalars["fast"],
                 "first_condition": holds(state).double(),
-                "primal_residual": stacked_norm(primal, problem.device),
-                "dual_residual": stacked_norm(dual, problem.device),
+                "primal_residual": primal_residual,
+                "dual_residual": dual_residual,
                 **counts,
             },
         )

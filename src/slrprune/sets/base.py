@@ -6,12 +6,16 @@ and a projection cannot disagree, and a set only says which entries stay (docs/t
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from slrprune.errors import ArgumentError, NonFiniteError
+from slrprune.distributed.slices import Slice
+from slrprune.errors import ArgumentError, NonFiniteError, UsageError
+
+if TYPE_CHECKING:  # claims are decided by top_k, which lies in this folder
+    from slrprune.sets.claims import Claim
 
 
 class ConstraintSet(ABC):
@@ -66,6 +70,32 @@ class ConstraintSet(ABC):
             self.check(name, weight.shape)
         return self
 
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Raises where masks of a weight that is cut along dimension 0 over several ranks cannot be had.
+
+        Args:
+            name: of the parameter.
+            shape: of the whole weight.
+            ranks: over which it is cut; see `distributed.Shards`.
+
+        Raises:
+            UsageError: the set has no way to decide over several ranks.
+            ShapeError: its groups do not lie within one slice each.
+        """
+        way_out = "Use Global, Unstructured, NM, Block, Channel, Column or KernelPattern."
+        raise UsageError(name, f"{self!r} is not available for weights cut over {ranks} ranks", way_out)
+
+    def claims(self, slices: Sequence[Slice]) -> "list[Claim]":
+        """What `select` would decide, as claims: `sets.claims.decide` turns them into masks of the slices.
+
+        Args:
+            slices: this rank's parts of the weights. All have passed `check_slices`.
+
+        Returns:
+            Claims whose masks, one after the other, are those of the slices.
+        """
+        raise UsageError(repr(self), "is not available for weights cut over several ranks")
+
     def transposed(self) -> "ConstraintSet":
         """The same set for weights stored as (in, out, ...): transposed convolutions, transformers' `Conv1D`."""
         return self
@@ -117,6 +147,14 @@ class PerTensorSet(ConstraintSet):
     def select(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """The masks, tensor by tensor."""
         return [self.select_one(weight) for weight in weights]
+
+    def claim_one(self, part: Slice) -> "Claim":
+        """What `select_one` would decide; see `claims`."""
+        raise UsageError(repr(self), "is not available for weights cut over several ranks")
+
+    def claims(self, slices: Sequence[Slice]) -> "list[Claim]":
+        """One claim per tensor."""
+        return [self.claim_one(part) for part in slices]
 
 
 def check_sparsity(owner: str, sparsity: float) -> None:

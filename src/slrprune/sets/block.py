@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from slrprune.sets.claims import Claim
+from slrprune.distributed.slices import Slice, refuse_straddling
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
-from slrprune.sets.groups import keep_strongest
+from slrprune.sets.groups import claim_strongest, keep_strongest
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,19 @@ class Block(PerTensorSet):
 
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the strongest blocks."""
-        blocks = self.shape + (1,) * (weight.ndim - len(self.shape))
-        grid = [part for size, block in zip(weight.shape, blocks, strict=True) for part in (size // block, block)]
-        inside = tuple(2 * dim + 1 for dim, block in enumerate(blocks) if block > 1)
-        return keep_strongest(weight, grid, inside, self.sparsity)
+        return keep_strongest(weight, *self._grid(weight.shape), self.sparsity)
+
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Raises `ShapeError` where a block does not lie within one slice."""
+        self.check(name, shape)
+        refuse_straddling(name, f"Block({self.shape})", self.shape[0], shape, ranks)
+
+    def claim_one(self, part: Slice) -> Claim:
+        """The blocks compete."""
+        return claim_strongest(part, *self._grid(part.shape), self.sparsity)
+
+    def _grid(self, shape: Sequence[int]) -> tuple[list[int], tuple[int, ...]]:
+        """A view of the weight, and its dimensions inside a block."""
+        blocks = self.shape + (1,) * (len(shape) - len(self.shape))
+        grid = [part for size, block in zip(shape, blocks, strict=True) for part in (size // block, block)]
+        return grid, tuple(2 * dim + 1 for dim, block in enumerate(blocks) if block > 1)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from slrprune.sets.claims import Claim
+from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
-from slrprune.sets.groups import keep_strongest, resolve_dim, swap_dim
+from slrprune.sets.groups import claim_strongest, keep_strongest, resolve_dim, swap_dim
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ class Channel(PerTensorSet):
 
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the strongest channels."""
-        along = resolve_dim(self.dim, weight.ndim)
-        others = tuple(d for d in range(weight.ndim) if d != along)
-        return keep_strongest(weight, weight.shape, others, self.sparsity)
+        return keep_strongest(weight, weight.shape, self._others(weight.ndim), self.sparsity)
+
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Every slice will do: channels along dimension 0 lie in one, the energies of others are summed."""
+        self.check(name, shape)
+
+    def claim_one(self, part: Slice) -> Claim:
+        """The channels compete."""
+        return claim_strongest(part, part.shape, self._others(len(part.shape)), self.sparsity)
+
+    def _others(self, ndim: int) -> tuple[int, ...]:
+        along = resolve_dim(self.dim, ndim)
+        return tuple(d for d in range(ndim) if d != along)

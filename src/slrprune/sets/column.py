@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from slrprune.sets.claims import Claim
+from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
-from slrprune.sets.groups import keep_strongest
+from slrprune.sets.groups import claim_strongest, keep_strongest
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,11 @@ class Column(PerTensorSet):
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the strongest columns."""
         return keep_strongest(weight, weight.shape, (self.dim,), self.sparsity)
+
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Every slice will do: where columns reach over all slices, their energies are summed."""
+        self.check(name, shape)
+
+    def claim_one(self, part: Slice) -> Claim:
+        """The columns compete."""
+        return claim_strongest(part, part.shape, (self.dim,), self.sparsity)

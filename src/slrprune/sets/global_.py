@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from slrprune import budget  # the module, as it is built on sets.topk: either may be imported first
+from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.macs import macs_per_weight
 from slrprune.sets.base import ConstraintSet, check_progress, check_sparsity, kept_count
+from slrprune.sets.claims import Claim
 from slrprune.sets.knapsack import Knapsack
 
 _BUDGETS = ("sparsity", "params", "macs", "bytes")
@@ -94,13 +96,17 @@ class Global(ConstraintSet):
 
     def kept(self, weights: Sequence[Tensor]) -> int:
         """How many entries of `weights` stay in all."""
-        total = sum(w.numel() for w in weights)
+        return self._kept([w.numel() for w in weights], [w.itemsize for w in weights])
+
+    def _kept(self, numels: Sequence[int], sizes: Sequence[int]) -> int:
+        """How many of these entries, of so many bytes each, stay."""
+        total = sum(numels)
         if self.sparsity is not None:
             kept = kept_count(total, self.progress * self.sparsity)
         else:
-            value, fixed, each = self._linear(weights)
+            value, fixed, each = self._linear(numels, sizes)
             kept = total - round(self.progress * max(0, total - (value - fixed) // each))
-        return min(total, max(kept, sum(w.numel() > 0 for w in weights)))
+        return min(total, max(kept, sum(numel > 0 for numel in numels)))
 
     def select(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """The masks that the allocation chooses."""
@@ -124,18 +130,30 @@ class Global(ConstraintSet):
             _check_between("macs", self.macs, sum(costs), dense)
             return Knapsack(self.macs, costs, allocation.floor, self.progress)
         if self.sparsity is None:
-            value, fixed, each = self._linear(tensors)
+            value, fixed, each = self._linear([w.numel() for w in tensors], [w.itemsize for w in tensors])
             dense = fixed + each * sum(w.numel() for w in tensors)
             name = "params" if self.params is not None else "bytes"
             _check_between(name, value, fixed + each * len(tensors), dense)
         return self
 
-    def _linear(self, weights: Sequence[Tensor]) -> tuple[int, int, int]:
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Raises `UsageError` for a budget in MACs, or an allocation that must see a whole tensor."""
+        if self.macs is not None:
+            problem = f"Global(macs={self.macs}) is not available for weights cut over {ranks} ranks"
+            raise UsageError(name, problem, "Use a budget in sparsity, params or bytes.")
+        budget.resolve(self.allocation, self.floor).check_slices(name, ranks)
+
+    def claims(self, slices: Sequence[Slice]) -> list[Claim]:
+        """As the allocation says."""
+        kept = self._kept([part.numel for part in slices], [part.tensor.itemsize for part in slices])
+        return budget.resolve(self.allocation, self.floor).claims(slices, kept)
+
+    def _linear(self, numels: Sequence[int], sizes: Sequence[int]) -> tuple[int, int, int]:
         """The budget, what is spent before the first entry, and the price of an entry: the widest dtype's."""
         if self.params is not None:
             return self.params, 0, 1
-        bitmasks = sum(-(-w.numel() // 8) for w in weights)
-        return self.bytes or 0, bitmasks, max(w.itemsize for w in weights)
+        bitmasks = sum(-(-numel // 8) for numel in numels)
+        return self.bytes or 0, bitmasks, max(sizes)
 
 
 def _check_between(name: str, value: int, least: int, dense: int) -> None:

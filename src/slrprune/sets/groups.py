@@ -1,10 +1,13 @@
 """Groups of weights that stay or go together: their energies, and the choice among them."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from slrprune.sets.claims import Claim, Ranked, Summed
+from slrprune.distributed.slices import Slice
 from slrprune.sets.base import kept_count
 from slrprune.sets.topk import top_k
 
@@ -31,9 +34,41 @@ def keep_strongest(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...], s
     Returns:
         A bool mask of the shape of `weight`.
     """
-    energies = squares(weight).reshape(grid).sum(dims, keepdim=True) if dims else squares(weight).reshape(grid)
+    energies = _energies(weight, grid, dims)
     kept = top_k([energies], kept_count(energies.numel(), sparsity))[0]
-    return kept.expand(grid).reshape(weight.shape).clone(memory_format=torch.contiguous_format)
+    return _spread(kept, grid, weight)
+
+
+def claim_strongest(part: Slice, grid: Sequence[int], dims: tuple[int, ...], sparsity: float) -> Claim:
+    """What `keep_strongest` decides, for a weight that is cut along dimension 0.
+
+    Args:
+        part: whole groups, or, where dimension 0 of the grid is inside a group, a part of every group.
+        grid: of the whole weight, as in `keep_strongest`.
+        dims: as in `keep_strongest`.
+        sparsity: as in `keep_strongest`.
+    """
+    groups = math.prod(size for dim, size in enumerate(grid) if dim not in dims)
+    rows = part.tensor.shape[0] * grid[0] // max(1, part.shape[0])
+    local = (rows, *grid[1:])
+    energies, kept = _energies(part.tensor, local, dims), kept_count(groups, sparsity)
+
+    def finish(masks: list[Tensor]) -> list[Tensor]:
+        return [_spread(masks[0], local, part.tensor)]
+
+    if 0 in dims:
+        return Summed(energies, kept, finish)
+    return Ranked([energies], kept, groups, finish=finish)
+
+
+def _energies(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...]) -> Tensor:
+    squared = squares(weight).reshape(tuple(grid))
+    return squared.sum(dims, keepdim=True) if dims else squared
+
+
+def _spread(kept: Tensor, grid: Sequence[int], weight: Tensor) -> Tensor:
+    """The mask of the weight from that of its groups."""
+    return kept.expand(tuple(grid)).reshape(weight.shape).clone(memory_format=torch.contiguous_format)
 
 
 def resolve_dim(dim: int, ndim: int) -> int | None:

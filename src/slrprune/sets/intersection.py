@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError
 from slrprune.sets.base import ConstraintSet, PerTensorSet, check_progress
 from slrprune.sets.block import Block
 from slrprune.sets.channel import Channel
+from slrprune.sets.claims import Claim, Settled
 from slrprune.sets.column import Column
 from slrprune.sets.nm import NM
 from slrprune.sets.pattern import KernelPattern
@@ -80,6 +82,22 @@ class Intersection(PerTensorSet):
         """The mask of `inner`, less the units that `outer` clears."""
         mask = self.inner.select_one(weight)
         return mask & self.outer.select_one(torch.where(mask, weight, 0))
+
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Raises where one of the two does."""
+        self.outer.check_slices(name, shape, ranks)
+        self.inner.check_slices(name, shape, ranks)
+
+    def claim_one(self, part: Slice) -> Claim:
+        """The units compete with what `inner`, which needs no other rank, leaves of them."""
+        mask = self.inner.select_one(part.tensor)
+        claim = self.outer.claim_one(Slice(torch.where(mask, part.tensor, 0), part.shape))
+        assert not isinstance(claim, Settled)  # channels and columns always compete
+
+        def finish(masks: list[Tensor]) -> list[Tensor]:
+            return [mask & units for units in claim.finish(masks)]
+
+        return replace(claim, finish=finish)
 
 
 def intersect(first: ConstraintSet, second: ConstraintSet) -> ConstraintSet:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from slrprune.distributed.slices import Slice, refuse_straddling
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress
+from slrprune.sets.claims import Claim, Ranked, Settled
 from slrprune.sets.groups import resolve_dim, squares, swap_dim
 from slrprune.sets.topk import top_k
 
@@ -87,15 +89,57 @@ class NM(PerTensorSet):
         """The mask of the n largest of every group, or of every group that obeys."""
         if not weight.numel():
             return torch.ones_like(weight, dtype=torch.bool)
-        grouped = weight.unflatten(self.dim, (-1, self.m))
-        inside = self.dim + 1 if self.dim >= 0 else self.dim
-        members = grouped.movedim(inside, 0)  # (m, groups...)
+        members = self._members(weight)
         kept = _largest_of_group(members.abs(), self.n)
         if self.fraction < 1:
-            losses = squares(members).masked_fill_(kept, 0).sum(0)
-            spared = losses.numel() - round(self.fraction * losses.numel())
-            kept |= top_k([losses], spared)[0]
-        return kept.movedim(0, inside).reshape(weight.shape).contiguous()
+            losses = _losses(members, kept)
+            kept |= top_k([losses], self._spared(losses.numel()))[0]
+        return self._arranged(kept, weight)
+
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Raises `ShapeError` where a group does not lie within one slice."""
+        self.check(name, shape)
+        if resolve_dim(self.dim, len(shape)) == 0:
+            refuse_straddling(name, f"NM({self.n}, {self.m}) along dim 0", self.m, shape, ranks)
+
+    def claim_one(self, part: Slice) -> Claim:
+        """Every group decides for itself; with a fraction the groups compete for being spared."""
+        weight = part.tensor
+        if self.fraction == 1:
+            return Settled([self.select_one(weight)])
+        if not weight.numel():
+            members, kept, losses = weight, torch.ones_like(weight, dtype=torch.bool), squares(weight).reshape(-1)
+        else:
+            members = self._members(weight)
+            kept = _largest_of_group(members.abs(), self.n)
+            losses = _losses(members, kept)
+
+        def finish(masks: list[Tensor]) -> list[Tensor]:
+            return [self._arranged(kept | masks[0], weight) if weight.numel() else kept]
+
+        groups = part.numel // self.m
+        return Ranked([losses], self._spared(groups), groups, finish=finish)
+
+    def _spared(self, groups: int) -> int:
+        """How many groups need not obey."""
+        return groups - round(self.fraction * groups)
+
+    def _members(self, weight: Tensor) -> Tensor:
+        """A view with the members of each group along dimension 0: (m, groups...)."""
+        return weight.unflatten(self.dim, (-1, self.m)).movedim(self._inside, 0)
+
+    def _arranged(self, members: Tensor, weight: Tensor) -> Tensor:
+        """The opposite of `_members`."""
+        return members.movedim(0, self._inside).reshape(weight.shape).contiguous()
+
+    @property
+    def _inside(self) -> int:
+        return self.dim + 1 if self.dim >= 0 else self.dim
+
+
+def _losses(members: Tensor, kept: Tensor) -> Tensor:
+    """What obeying takes from each group."""
+    return squares(members).masked_fill_(kept, 0).sum(0)
 
 
 def _largest_of_group(magnitudes: Tensor, n: int) -> Tensor:

@@ -7,8 +7,10 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, kept_count
+from slrprune.sets.claims import Claim, Ranked, Settled
 from slrprune.sets.groups import squares
 from slrprune.sets.topk import top_k
 
@@ -136,9 +138,46 @@ class KernelPattern(PerTensorSet):
 
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the best pattern of every kernel, and of the kernels that stay."""
+        mask, losses, kept = self._measured(weight)
+        if self.fraction < 1:
+            mask |= top_k([losses], self._spared(len(mask)))[0].unsqueeze(1)
+        if self.connectivity:
+            mask &= top_k([kept], kept_count(len(mask), self.connectivity))[0].unsqueeze(1)
+        return mask.view(weight.shape)
+
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Every slice will do: a kernel lies in one."""
+        self.check(name, shape)
+
+    def claim_one(self, part: Slice) -> Claim:
+        """Every kernel decides for itself; with a fraction, or with connectivity, the kernels compete."""
+        mask, losses, kept = self._measured(part.tensor)
+        kernels = part.shape[0] * part.shape[1]
+
+        def spare(masks: list[Tensor]) -> list[Tensor]:
+            return [(mask | masks[0].unsqueeze(1)).view(part.tensor.shape)]
+
+        def thin(masks: list[Tensor]) -> list[Tensor]:
+            return [(mask & masks[0].unsqueeze(1)).view(part.tensor.shape)]
+
+        if self.fraction < 1:
+            return Ranked([losses], self._spared(kernels), kernels, finish=spare)
+        if self.connectivity:
+            return Ranked([kept], kept_count(kernels, self.connectivity), kernels, finish=thin)
+        return Settled([mask.view(part.tensor.shape)])
+
+    def _spared(self, kernels: int) -> int:
+        """How many kernels need not obey."""
+        return kernels - round(self.fraction * kernels)
+
+    def _measured(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Per kernel the mask of its best pattern, (kernels, cells), what that loses, and what it keeps.
+
+        The last is empty without connectivity.
+        """
         library = torch.tensor(self.patterns, device=weight.device).flatten(1)  # (patterns, cells)
         size = library.shape[1]
-        bests, losses, kept = [], [], []
+        bests, losses, kept = [], [], [squares(weight.new_empty(0))]
         for kernels in weight.reshape(weight.numel() // size, size).split(_PIECE):
             energies = squares(kernels).t()
             best, loss = _best_patterns(energies, library)
@@ -146,13 +185,7 @@ class KernelPattern(PerTensorSet):
             losses.append(loss)
             if self.connectivity:
                 kept.append((library.to(energies.dtype) @ energies).gather(0, best.unsqueeze(0))[0])
-        mask = library.index_select(0, torch.cat(bests))
-        if self.fraction < 1:
-            spared = len(mask) - round(self.fraction * len(mask))
-            mask |= top_k([torch.cat(losses)], spared)[0].unsqueeze(1)
-        if self.connectivity:
-            mask &= top_k([torch.cat(kept)], kept_count(len(mask), self.connectivity))[0].unsqueeze(1)
-        return mask.view(weight.shape)
+        return library.index_select(0, torch.cat(bests)), torch.cat(losses), torch.cat(kept)
 
 
 def _best_patterns(energies: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:

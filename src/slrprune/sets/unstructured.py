@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from slrprune.sets.claims import Ranked
+from slrprune.distributed.slices import Slice
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity, kept_count
 from slrprune.sets.topk import top_k
 
@@ -44,3 +46,10 @@ class Unstructured(PerTensorSet):
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the k largest magnitudes."""
         return top_k([weight], kept_count(weight.numel(), self.sparsity))[0]
+
+    def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
+        """Every slice will do."""
+
+    def claim_one(self, part: Slice) -> Ranked:
+        """The entries compete."""
+        return Ranked([part.tensor], kept_count(part.numel, self.sparsity), part.numel)
