@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from slrprune.rules import Rules
 
-SET_HELP = "Which zeros; an unknown name lists them."
+SET_HELP = "Which zeros: global, unstructured, filters, columns, blocks-4x1, 2:4, or kernel-patterns."
 DENSE_HELP = "Name or glob of weights that stay dense; repeat for several."
 
 
@@ -41,6 +41,27 @@ def rules_for(model: "nn.Module", structure: str, sparsity: float, dense: list[s
     if not isinstance(target.rules, Mapping):
         return {**stays, nn.Module: target.rules}
     return stays | {name: chosen for name, chosen in target.rules.items() if not _fits(str(name), dense)}
+
+
+def misfits(model: "nn.Module", structure: str, sparsity: float) -> dict[str, str]:
+    """Why weights that are pruned by default do not fit the set, by name; nothing for those that fit.
+
+    Args:
+        model: what to prune.
+        structure: name of a set that `rules_for` takes.
+        sparsity: as there.
+    """
+    from slrprune.compare.structures import STRUCTURES
+    from slrprune.rules import find_targets
+
+    found: dict[str, str] = {}
+    for entry in [entry for entry in STRUCTURES if entry.name == structure]:
+        constraint = entry.make(sparsity)
+        for target in find_targets(model):
+            reason = entry.misfit(constraint, target) if target.is_default and not target.obstacle else ""
+            if reason:
+                found[target.name] = reason
+    return found
 
 
 def cut_by_magnitude_(model: "nn.Module", rules: "Rules") -> None:

@@ -3,13 +3,15 @@
 FIRST = """\
 slrprune prunes PyTorch networks while they train.
 
-  slrprune demo               begin here: prunes a small network on real data by five methods, in a minute or two
-  slrprune tasks              what else is ready to run
-  slrprune compare --help     every method at the same budget, on a task of your choice
-  slrprune table DIR          the table of a comparison that has been run
-  slrprune plan MODEL         before any training: what pruning would give on this machine, in bytes and in time
-  slrprune bench MODEL        how fast a pruned model runs here, layer by layer
-  slrprune oneshot hf:MODEL   a trained transformer, pruned from a text without training
-  slrprune export DIR         a pruned model for other programs: sparse file, ONNX, or with dead channels removed
+Begin here:
+  slrprune demo                             a small network on real data, pruned by five methods, in a minute or two
 
+Then your own model:
+  slrprune new-task my_task.py              writes a template that runs as it is; put your model and your data in
+  slrprune inspect my_task.py:make_task     what would be pruned, what not, and why
+  slrprune sensitivity my_task.py:make_task what each layer can bear, without any training
+  slrprune plan my_task.py:make_task        what pruning would bring on this machine, in bytes and in time
+  slrprune prune my_task.py:make_task       prunes it
+
+`slrprune --help` lists all verbs, `slrprune VERB --help` ends with an example.
 In your own training loop it takes three lines; the README shows them."""

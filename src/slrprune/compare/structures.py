@@ -63,7 +63,7 @@ class Structure:
             oriented = constraint.transposed() if weight.is_transposed else constraint
             oriented.check(weight.name, weight.parameter.shape)
         except ShapeError as error:
-            return str(error).removeprefix(f"{weight.name}: ").rstrip(".")
+            return str(error).removeprefix(f"{weight.name}: ").partition(". ")[0]
         return ""
 
 
