@@ -19,7 +19,7 @@ CAR = (3.9, 1.6, 1.5)  # length, width, height
 PEDESTRIAN = (0.8, 0.6, 1.73)
 
 
-def write_kitti(folder, *, train=4, val=2, objects=11, seed=0, kind="Car"):
+def write_kitti(folder, *, train=8, val=2, objects=6, seed=0, kind="Car"):
     """Writes frames 000000 to train + val - 1 and the lists of both splits; returns the folder."""
     rng = np.random.default_rng(seed)
     for part in ("velodyne", "label_2", "calib", "image_2"):
@@ -109,11 +109,25 @@ def png(width, height):
 def _boxes(rng, count, size):
     """Boxes on the ground in the camera's view that do not touch each other."""
     boxes = []
-    while len(boxes) < count:
+    for attempt in range(10_000):
+        if len(boxes) == count:
+            return boxes
+        if attempt % 200 == 199:
+            boxes = []  # the first ones stand in the way
         x = rng.uniform(4, 17)
         y = rng.uniform(-1, 1) * min(0.6 * x, 8)
         heading = rng.choice([0, math.pi / 2, math.pi, -math.pi / 2]) + rng.uniform(-0.2, 0.2)
-        reach = math.hypot(size[0], size[1]) + 0.3
-        if all(math.hypot(x - box[0], y - box[1]) > reach for box in boxes):
-            boxes.append((x, y, GROUND + size[2] / 2, *size, heading))
-    return boxes
+        new = (x, y, GROUND + size[2] / 2, *size, heading)
+        if all(_apart(new, box) for box in boxes):
+            boxes.append(new)
+    raise AssertionError(f"no room for {count} boxes")
+
+
+def _apart(first, second):
+    """Whether the upright hulls of two boxes leave a gap."""
+    reach = [0.3, 0.3]
+    for _, _, _, length, width, _, heading in (first, second):
+        cosine, sine = abs(math.cos(heading)), abs(math.sin(heading))
+        reach[0] += (length * cosine + width * sine) / 2
+        reach[1] += (length * sine + width * cosine) / 2
+    return abs(first[0] - second[0]) > reach[0] or abs(first[1] - second[1]) > reach[1]

@@ -1,0 +1,105 @@
+"""Lanes as a binary segmentation of the road, after LaneNet.
+
+D. Neven, B. De Brabandere, S. Georgoulis, M. Proesmans, L. Van Gool, "Towards end-to-end lane detection: an instance
+segmentation approach", IEEE Intelligent Vehicles Symposium 2018: its binary branch, with the bounded inverse class
+weights of its section II-A. Which pixels belong to one lane is read off the picture by `tracing` instead of a second
+branch of embeddings, and the encoder is a ResNet-18 with a decoder of lateral connections instead of an ENet.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slrprune.tasks.tusimple.geometry import at_rows
+from slrprune.tasks.tusimple.images import pillow
+from slrprune.tasks.tusimple.resnet import ResNet18
+from slrprune.tasks.tusimple.system import Array, LaneSystem
+from slrprune.tasks.tusimple.tracing import trace
+
+STRIDE = 4
+"""Of the output."""
+
+BOUND = 1.02
+"""c of the class weights 1 / ln(c + p), where p is the class's share of the pixels (ENet's paper, section 5.2)."""
+
+MOST_LANES = 5
+"""Predicted lanes, the longest ones; TuSimple labels at most five."""
+
+
+class Segmentation(LaneSystem):
+    """A binary segmentation at a quarter of the input's resolution.
+
+    Args:
+        name: in records.
+        size: height and width of the input, pixels, divisible by 32.
+        width: channels of the backbone's first stage.
+        thickness: of a lane in the target, in output pixels, at least 1.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int], width: int, *, thickness: int = 2) -> None:
+        super().__init__(name, size, width)
+        self.thickness = thickness
+
+    def network(self) -> "SegmentationNet":
+        """Images (n, 3, *size) to logits (n, size / 4)."""
+        return SegmentationNet(self.width)
+
+    def target(self, lanes: Array, rows: Array, image_size: tuple[int, int]) -> NDArray[np.int64]:
+        """1 on lanes, else 0: (height / 4, width / 4)."""
+        from PIL import ImageDraw
+
+        height, width = (side // STRIDE for side in self.size)
+        canvas = pillow().new("L", (width, height))
+        draw = ImageDraw.Draw(canvas)
+        scale = np.array([width / image_size[0], height / image_size[1]])
+        for lane in lanes:
+            present = lane >= 0
+            points = np.column_stack([lane[present], rows[present]]) * scale
+            draw.line([tuple(point) for point in points.tolist()], fill=1, width=self.thickness)
+        return np.asarray(canvas, dtype=np.int64)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of the two classes, each weighted by its share of the batch."""
+        share = targets.float().mean()
+        weight = torch.where(targets > 0, 1 / (BOUND + share).log(), 1 / (BOUND + 1 - share).log())
+        losses = F.binary_cross_entropy_with_logits(outputs.float(), targets.float(), reduction="none")
+        return (weight * losses).sum() / weight.sum()
+
+    def lanes(self, output: Array, rows: Array, image_size: tuple[int, int]) -> list[Array]:
+        """The longest traces of pixels that are likelier lane than not."""
+        height, width = output.shape
+        picture = 1 / (1 + np.exp(-output))
+        y = (np.arange(height) + 0.5) * image_size[1] / height
+        found = []
+        for x in trace(picture)[:MOST_LANES]:
+            lane = np.where(x >= 0, (x + 0.5) * image_size[0] / width, -2.0)
+            found.append(at_rows(lane, y, rows))
+        return [lane for lane in found if (lane >= 0).any()]
+
+
+class SegmentationNet(nn.Module):
+    """The network: a ResNet-18, and a decoder that adds its four maps from coarse to fine.
+
+    Args:
+        width: channels of the backbone's first stage, and of the decoder.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.backbone = ResNet18(width)
+        self.lateral = nn.ModuleList(nn.Conv2d(factor * width, width, 1) for factor in (1, 2, 4, 8))
+        self.smooth = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        self.logits = nn.Conv2d(width, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of "lane", (n, h / 4, w / 4)."""
+        maps = [lateral(features) for lateral, features in zip(self.lateral, self.backbone(images), strict=True)]
+        combined = maps[-1]
+        for finer in reversed(maps[:-1]):
+            combined = finer + F.interpolate(combined, scale_factor=2.0, mode="nearest")
+        logits: Tensor = self.logits(self.smooth(combined))
+        return logits.squeeze(1)
