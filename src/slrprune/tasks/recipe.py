@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from slrprune.errors import ArgumentError
@@ -88,3 +88,15 @@ class AdamWRecipe(Recipe):
     def optimizer(self, model: nn.Module) -> AdamW:
         """A new AdamW optimizer of all parameters of `model`."""
         return AdamW(model.parameters(), self.lr, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamRecipe(Recipe):
+    """Adam with the weight decay inside the gradient (L2 regularization), with torch's default betas.
+
+    Small graph networks were published with it; `AdamWRecipe` is the better choice elsewhere.
+    """
+
+    def optimizer(self, model: nn.Module) -> Adam:
+        """A new Adam optimizer of all parameters of `model`."""
+        return Adam(model.parameters(), self.lr, weight_decay=self.weight_decay)

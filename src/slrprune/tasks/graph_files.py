@@ -1,0 +1,151 @@
+"""A graph with labelled nodes from one `.npz` file.
+
+The file holds, as plain arrays: `shape` (nodes, features); the node features in CSR form as `indptr`, `indices` and
+`values`; `edges` of shape (m, 2), undirected, each once; `labels` of every node; `train_idx`, `val_idx` and `test_idx`,
+the nodes of the splits. Cora in this form is the data set of Planetoid with its published split (Yang, Cohen,
+Salakhutdinov: Revisiting Semi-Supervised Learning with Graph Embeddings, 2016).
+"""
+
+import zipfile
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slrprune.errors import DataError
+from slrprune.tasks.base import Split
+from slrprune.tasks.data_folder import data_folder
+from slrprune.tasks.tally import Tally
+
+SPLIT_KEYS: dict[Split, str] = {"train": "train_idx", "val": "val_idx", "test": "test_idx"}
+_KEYS = ("shape", "indptr", "indices", "values", "edges", "labels", *SPLIT_KEYS.values())
+_Arrays = dict[str, NDArray[np.generic]]
+
+
+class Graph(NamedTuple):
+    """A graph: dense node features float32 (n, f), edges int64 (2, m), labels int64 (n,), node numbers by split."""
+
+    features: Tensor
+    edges: Tensor
+    labels: Tensor
+    splits: dict[Split, Tensor]
+    classes: int
+
+
+def read_graph(data: str | PathLike[str] | None, name: str, *, strict: bool, tally: Tally) -> Graph:
+    """Reads `<name>.npz` from a folder, or from the folder `graph` inside it.
+
+    Args:
+        data: the folder; None takes the environment variable SLRPRUNE_DATA.
+        name: of the graph, for example "cora".
+        strict: whether bad edges and nodes are refused; otherwise they are left out and counted.
+        tally: counts them.
+
+    Raises:
+        DataError: no such file; a file that is damaged or holds other arrays; with `strict` an edge to a node that
+            does not exist or to itself, and a node of a split with a feature that is not finite or a negative label;
+            a split left without nodes. Every message names the file.
+    """
+    folder = data_folder("graph", data)
+    path = next((file for file in (folder / f"{name}.npz", folder / "graph" / f"{name}.npz") if file.is_file()), None)
+    if path is None:
+        raise DataError("graph", f"there is no {name}.npz in {folder}, and none in its folder graph")
+    arrays = _read(path)
+    _check_structure(path, arrays)
+    report = _Report(path, strict, tally)
+    features, labels = _dense(arrays), arrays["labels"].astype(np.int64)
+    splits = {split: _usable(split, arrays[key].astype(np.int64), features, labels, report)
+              for split, key in SPLIT_KEYS.items()}  # fmt: skip
+    # A node outside the splits still sends its features to its neighbours.
+    features = np.nan_to_num(features, nan=0.0, posinf=0.0, neginf=0.0)
+    edges = _edges(arrays["edges"].astype(np.int64), len(features), report)
+    tensors = {split: torch.from_numpy(nodes) for split, nodes in splits.items()}
+    classes = 1 + int(max(labels[nodes].max() for nodes in splits.values()))
+    return Graph(torch.from_numpy(features), torch.from_numpy(edges), torch.from_numpy(labels), tensors, classes)
+
+
+class _Report:
+    """Refuses or counts what cannot be used."""
+
+    def __init__(self, path: Path, strict: bool, tally: Tally) -> None:
+        self._path, self._strict, self._tally = path, strict, tally
+
+    def bad(self, reason: str, where: str) -> None:
+        if self._strict:
+            way_out = "Correct the file, or leave strict out to have it skipped."
+            raise DataError("graph", f"{self._path}: {reason} ({where})", way_out)
+        self._tally.add(reason, f"{self._path.name}, {where}")
+
+
+def _read(path: Path) -> _Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            missing = [key for key in _KEYS if key not in content]
+            if missing:
+                raise DataError("graph", f"{path} has no array {missing[0]!r}", f"It needs: {', '.join(_KEYS)}.")
+            return {key: content[key] for key in _KEYS}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError("graph", f"{path} is truncated, damaged, or no .npz file") from error
+
+
+def _check_structure(path: Path, arrays: _Arrays) -> None:
+    """What no skipping can repair."""
+    problem = ""
+    if arrays["shape"].shape != (2,) or min(arrays["shape"].astype(int).tolist()) < 1:
+        problem = "shape must hold two positive numbers"
+    else:
+        nodes, width = arrays["shape"].astype(int).tolist()
+        bounds, columns = arrays["indptr"].astype(int), arrays["indices"].astype(int)
+        if bounds.shape != (nodes + 1,) or (np.diff(bounds) < 0).any() or bounds[0] or bounds[-1] != len(columns):
+            problem = f"indptr must rise from 0 to the length of indices in {nodes + 1} numbers"
+        elif len(columns) and not 0 <= columns.min() <= columns.max() < width:
+            problem = f"indices must be in [0, {width})"
+        elif arrays["values"].shape != columns.shape:
+            problem = "values and indices must have the same length"
+        elif arrays["edges"].ndim != 2 or arrays["edges"].shape[1] != 2:
+            problem = "edges must have the shape (m, 2)"
+        elif arrays["labels"].shape != (nodes,):
+            problem = f"labels must hold {nodes} numbers"
+    if problem:
+        raise DataError("graph", f"{path}: {problem}")
+
+
+def _dense(arrays: _Arrays) -> NDArray[np.float32]:
+    features = np.zeros(arrays["shape"].astype(int).tolist(), np.float32)
+    rows = np.repeat(np.arange(len(features)), np.diff(arrays["indptr"].astype(int)))
+    features[rows, arrays["indices"].astype(int)] = arrays["values"]
+    return features
+
+
+def _usable(
+    split: Split, nodes: NDArray[np.int64], features: NDArray[np.float32], labels: NDArray[np.int64], report: _Report
+) -> NDArray[np.int64]:
+    """The nodes of a split that can be used."""
+    kept = []
+    for node in nodes.tolist():
+        if not 0 <= node < len(features):
+            report.bad("the node of a split does not exist", f"node {node} in {split}")
+        elif labels[node] < 0:
+            report.bad("the label is out of range", f"node {node} in {split}")
+        elif not np.isfinite(features[node]).all():
+            report.bad("a feature is not finite", f"node {node} in {split}")
+        else:
+            kept.append(node)
+    if not kept:
+        raise DataError("graph", f"{report._path}: no node of {split!r} can be used")
+    return np.array(kept, np.int64)
+
+
+def _edges(edges: NDArray[np.int64], nodes: int, report: _Report) -> NDArray[np.int64]:
+    """The usable edges, shape (2, m)."""
+    bad = ((edges < 0) | (edges >= nodes)).any(axis=1) | (edges[:, 0] == edges[:, 1])
+    for number in np.flatnonzero(bad).tolist():
+        report.bad("the edge leads to a node that does not exist, or to itself", f"edge {number}")
+    kept: NDArray[np.int64] = np.ascontiguousarray(edges[~bad].T)
+    return kept

@@ -1,0 +1,205 @@
+"""Where the text task takes its model and its tokens from: a file of llama2.c, or anything that transformers loads."""
+
+from abc import ABC, abstractmethod
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path, PurePath
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from slrprune.errors import DataError, MissingExtraError
+from slrprune.tasks.llama2c import llama_config, read_sizes, read_weights
+from slrprune.tasks.llama2c_tokens import Llama2cTokens
+
+
+class Tokens(Protocol):
+    """A tokenizer."""
+
+    mask: int | None
+    """The token that hides another; None where there is none."""
+
+    special: frozenset[int]
+    """Tokens that are never hidden, such as those that begin and end a text."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token numbers of a text, with whatever belongs at its beginning and end."""
+
+    def __len__(self) -> int:
+        """Size of the vocabulary."""
+
+
+class LanguageModel(nn.Module):
+    """A model of transformers that takes tokens (n, length), int64, and returns logits (n, length, vocabulary).
+
+    Args:
+        network: a causal or a masked language model.
+        padding: the token that fills short texts up, which a masked model must not look at; None for a causal model,
+            whose padding lies behind all that counts.
+    """
+
+    def __init__(self, network: nn.Module, padding: int | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.padding = padding
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of shape (n, length, vocabulary)."""
+        seen = {} if self.padding is None else {"attention_mask": (tokens != self.padding).long()}
+        logits: Tensor = self.network(input_ids=tokens, return_dict=True, **seen).logits
+        return logits
+
+
+class Source(ABC):
+    """A model by name.
+
+    Attributes:
+        name: in records.
+        context: the longest text the model takes, in tokens.
+        vocabulary: number of tokens that the model knows.
+        is_masked: whether it fills in hidden tokens; otherwise it continues texts.
+    """
+
+    name: str
+    context: int
+    vocabulary: int
+    is_masked: bool
+
+    @abstractmethod
+    def tokens(self) -> Tokens:
+        """The tokenizer."""
+
+    @abstractmethod
+    def fresh(self) -> nn.Module:
+        """The network with weights drawn from torch's current RNG, float32 on the CPU."""
+
+    @abstractmethod
+    def trained(self) -> nn.Module | None:
+        """The network with its trained weights, float32 on the CPU; None without any."""
+
+
+class Llama2cSource(Source):
+    """A model file of llama2.c, with the vocabulary `tok<size>.bin` beside it.
+
+    Args:
+        path: the model file.
+
+    Raises:
+        DataError: no such file, or another format.
+    """
+
+    is_masked = False
+
+    def __init__(self, path: Path) -> None:
+        sizes = read_sizes(path)
+        self.name, self.context, self.vocabulary = path.stem, sizes.context, abs(sizes.vocabulary)
+        self._path, self._sizes = path, sizes
+        if not self._vocabulary_file.is_file():
+            raise DataError("text", f"{self._vocabulary_file} is missing", "It is the vocabulary of the model.")
+
+    @property
+    def _vocabulary_file(self) -> Path:
+        return self._path.with_name(f"tok{self.vocabulary}.bin")
+
+    def tokens(self) -> Llama2cTokens:
+        """The tokenizer of llama2.c."""
+        return Llama2cTokens(self._vocabulary_file)
+
+    def fresh(self) -> nn.Module:
+        """A `transformers.LlamaForCausalLM`."""
+        config = llama_config(self._sizes)
+        from transformers import LlamaForCausalLM
+
+        return LlamaForCausalLM(config)
+
+    def trained(self) -> nn.Module:
+        """The same with the weights of the file.
+
+        Raises:
+            DataError: a truncated file.
+        """
+        network = self.fresh()
+        network.load_state_dict(read_weights(self._path))
+        return network
+
+
+class HubSource(Source):
+    """A causal or masked language model that transformers loads, from a folder or from the hub.
+
+    Args:
+        name: of the model, or its folder.
+        masked: whether it is a masked language model; None goes by the model's own configuration.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+        DataError: transformers cannot find or read the model.
+    """
+
+    def __init__(self, name: str | PathLike[str], masked: bool | None) -> None:
+        transformers = _transformers()
+        self._where = str(name)
+        self._config = _loaded(transformers.AutoConfig.from_pretrained, self._where)
+        self.name = PurePath(self._where).name
+        architectures = self._config.architectures or []
+        by_itself = any(kind.endswith("ForMaskedLM") for kind in architectures)
+        self.is_masked = by_itself if masked is None else masked
+        self.context = int(getattr(self._config, "max_position_embeddings", None) or 2**31)
+        self.vocabulary = int(self._config.vocab_size)
+        self._kind = transformers.AutoModelForMaskedLM if self.is_masked else transformers.AutoModelForCausalLM
+
+    def tokens(self) -> "HubTokens":
+        """The model's own tokenizer.
+
+        Raises:
+            DataError: there is none.
+        """
+        return HubTokens(_loaded(_transformers().AutoTokenizer.from_pretrained, self._where))
+
+    def fresh(self) -> nn.Module:
+        """The network as its configuration describes it."""
+        network: nn.Module = self._kind.from_config(self._config).float()
+        return network
+
+    def trained(self) -> nn.Module:
+        """The network with its weights."""
+        network: nn.Module = _loaded(self._kind.from_pretrained, self._where).float()
+        return network
+
+
+class HubTokens:
+    """A tokenizer of transformers.
+
+    Args:
+        tokenizer: any `PreTrainedTokenizerBase`.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.mask: int | None = tokenizer.mask_token_id
+        self.special = frozenset(tokenizer.all_special_ids)
+
+    def __len__(self) -> int:
+        """Size of the vocabulary."""
+        return len(self._tokenizer)
+
+    def encode(self, text: str) -> list[int]:
+        """Token numbers, with the special tokens that the model was trained with."""
+        # Long texts are cut into windows later; the tokenizer's own warning about their length would mislead.
+        numbers: list[int] = self._tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        return numbers
+
+
+def _transformers() -> Any:
+    if find_spec("transformers") is None:
+        raise MissingExtraError("The text task", "transformers", "transformers")
+    import transformers
+
+    return transformers
+
+
+def _loaded(load: Any, where: str) -> Any:
+    try:
+        return load(where)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError("text", f"transformers cannot load {where!r} ({first.rstrip('.')})") from error
