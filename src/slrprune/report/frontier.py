@@ -6,7 +6,7 @@ from statistics import fmean
 
 from slrprune.report.arms import Arm, Contest, Level
 from slrprune.report.chart import Absent, Chart, Series, Table
-from slrprune.report.values import percent, short, times
+from slrprune.report.values import milliseconds, percent, short, times
 
 _SAME = 1e-3  # relative: counts are whole numbers, so that equal budgets differ in the last digits
 
@@ -66,7 +66,11 @@ def against_latency(contest: Contest, key: str) -> Chart | Absent:
     if all(outcome.latency_ms is None for outcome in contest.outcomes):
         return Absent(title, "The latency was not measured in any of these runs.")
     hint = "Up and to the left is better: one forward pass of the pruned model, as each run measured it."
-    return _drawn(contest, Against(f"{key}-latency", title, hint, "latency, ms", _latency))
+    found = Against(f"{key}-latency", title, hint, "latency, ms", _latency)
+    same = _same(contest, found)
+    if same is not None:
+        return Absent(title, f"All take the same time, {milliseconds(same)}.")
+    return _drawn(contest, found)
 
 
 def dense_line(values: Sequence[float | None]) -> tuple[tuple[float, str], ...]:

@@ -7,6 +7,7 @@ from slrprune.report.values import (
     NOT_MEASURED,
     duration,
     milliseconds,
+    moment,
     number,
     percent,
     points,
@@ -81,7 +82,7 @@ def facts(run: RunFolder) -> tuple[tuple[str, str], ...]:
         "Steps": f"{done:,}" + (f" of {planned:,} planned" if planned is not None and planned != done else ""),
         "Training time": "" if number(found.get("seconds")) is None else duration(number(found.get("seconds"))),
         "Seed": text(found.get("seed")),
-        "Started": text(found.get("started")),
+        "Started": moment(text(found.get("started"))),
     }
     return tuple((name, value) for name, value in rows.items() if value)
 

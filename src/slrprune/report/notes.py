@@ -80,7 +80,8 @@ def outcome_notes(outcomes: Sequence[Outcome]) -> list[Note]:
         notes.append(Note(f"Below the sparsity asked for, so that their accuracy is no fair figure: {said}.", True))
     untimed = sum(outcome.latency_ms is None for outcome in outcomes if outcome.status == "ok")
     if untimed:
-        notes.append(Note(f"The latency of {untimed} of {_count(len(outcomes), 'run')} was not measured."))
+        which = "no run" if untimed == len(outcomes) else f"{_count(len(outcomes) - untimed, 'run')} only"
+        notes.append(Note(f"The latency was measured in {which}."))
     return notes
 
 

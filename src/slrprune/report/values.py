@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 NOT_MEASURED = "not measured"
@@ -114,6 +115,21 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(iso: str) -> str:
+    """A time in ISO form, to the minute; anything else stays as it is.
+
+    Examples:
+        >>> moment("2026-11-22T21:04:05+00:00")
+        '2026-11-22 21:04 UTC'
+    """
+    try:
+        found = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    zone = found.tzname() or ""
+    return f"{found:%Y-%m-%d %H:%M} {zone}".strip()
 
 
 def ratio(above: float | None, below: float | None) -> float | None:

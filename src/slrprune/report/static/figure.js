@@ -22,7 +22,7 @@ function layout(more = {}) {
     font: { family: ink("font"), size: 12, color: ink("text") },
     margin: { l: 8, r: 14, t: 8, b: 8 }, hovermode: "closest",
     hoverlabel: { bgcolor: ink("panel"), bordercolor: ink("line"), font: { color: ink("text"), size: 12 }, namelength: -1 },
-    legend: { orientation: "h", xref: "container", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
     ...more,
   };
 }
