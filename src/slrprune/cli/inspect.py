@@ -50,7 +50,7 @@ def inspect(
     if as_json:
         print_json({"model": subject.name, **_content(found)})
     else:
-        _show(subject.name, found)
+        _show(subject.name, found, shows_rules=bool(rule))
 
 
 def _by_rules(model: "nn.Module", entries: list[str]) -> "Inspection":
@@ -82,12 +82,12 @@ def _content(found: "Inspection") -> Mapping[str, Any]:
     return {"parameters": rows, **totals}
 
 
-def _show(name: str, found: "Inspection") -> None:
+def _show(name: str, found: "Inspection", *, shows_rules: bool) -> None:
     console = out()
     _say(f"{name}: {found.numel:,} parameters in {len(found.rows)} tensors")
     _say("")
-    header = ("pruned", "rule", "set", "shape", "parameters", "zeros")
-    show_table(console, header, [*_pruned(found)], texts=3)
+    header = ("pruned", *(["rule"] if shows_rules else []), "set", "shape", "parameters", "zeros")
+    show_table(console, header, [*_pruned(found, shows_rules=shows_rules)], texts=len(header) - 3)
     _say("")
     if found.skipped:
         show_table(console, ("stays dense", "for example", "tensors", "parameters"), [*_skipped(found)], texts=2)
@@ -101,10 +101,11 @@ def _show(name: str, found: "Inspection") -> None:
         _say("How a shared budget is spread over the layers is shown for the weights as they are; training changes it.")
 
 
-def _pruned(found: "Inspection") -> Iterator[tuple[str, ...]]:
+def _pruned(found: "Inspection", *, shows_rules: bool) -> Iterator[tuple[str, ...]]:
     for row in found.pruned:
-        shape = " x ".join(map(str, row.shape))
-        yield row.name, row.rule or "", row.constraint or "", shape, f"{row.numel:,}", f"{100 * row.sparsity:.1f}%"
+        rule = [row.rule or ""] if shows_rules else []
+        shape = "x".join(map(str, row.shape))
+        yield row.name, *rule, row.constraint or "", shape, f"{row.numel:,}", f"{100 * row.sparsity:.1f}%"
 
 
 def _skipped(found: "Inspection") -> Iterator[tuple[str, ...]]:

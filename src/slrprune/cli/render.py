@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from slrprune.cli.tables import new_table
 from slrprune.compare.chart import BARS, PLAIN, scale, sparkline
 from slrprune.compare.table import Block
 from slrprune.compare.text import HEADER, cells, title, verdict
@@ -24,10 +24,7 @@ def show_blocks(console: Console, blocks: Sequence[Block], method: str = "slr") 
 def _table(console: Console, block: Block) -> Table:
     plain = console.options.ascii_only
     fitting = _in_ascii if plain else str
-    table = Table(title=fitting(title(block)), title_justify="left", box=box.ASCII if plain else box.SIMPLE_HEAD)
-    table.add_column(HEADER[0], no_wrap=True)
-    for name in HEADER[1:]:
-        table.add_column(name, justify="right")
+    table = new_table(console, HEADER, fitting(title(block)))
     best = next((row.method for row in block.rows if row.prunes and row.accuracy), None)
     for row in block.rows:
         style = "bold" if row.method == best else None if row.prunes else "dim"

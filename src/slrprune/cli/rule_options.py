@@ -35,25 +35,26 @@ def read_rules(entries: Sequence[str], verb: str) -> "dict[str, ConstraintSet | 
 
 
 def _read(entry: str, verb: str) -> "tuple[str, ConstraintSet | None]":
-    problems: list[str] = []
-    for place in [place for place, letter in enumerate(entry) if letter == "=" and place]:
-        try:
-            return entry[:place], _parsed(entry[place + 1 :].strip())
-        except ValueError as error:
-            problems.append(f"has a set that {error}")
+    places = [place for place, letter in enumerate(entry) if letter == "=" and place]
+    readings = [(entry[:place], _parsed(entry[place + 1 :].strip())) for place in places]
+    for pattern, found in readings:
+        if not isinstance(found, ValueError):
+            return pattern, found
+    problems = [f"has a set that {found}" for _, found in readings]
     # What reads as an expression but is refused says more than what does not, behind some other equals sign.
     told = [problem for problem in problems if "is not an expression" not in problem] or problems
     raise ArgumentError(verb, "rule", entry, told[0] if told else "must have the form pattern=SET")
 
 
-def _parsed(text: str) -> "ConstraintSet | None":
-    """The set; raises `ValueError` with a sentence that lacks its subject."""
+def _parsed(text: str) -> "ConstraintSet | ValueError | None":
+    """The set, None for what stays dense, or what is wrong: a sentence that lacks its subject."""
     from slrprune.config.expressions import parse, set_names
     from slrprune.sets import ConstraintSet
 
     if text == _DENSE:
         return None
-    found = parse(text, set_names())
-    if not isinstance(found, ConstraintSet):
-        raise ValueError("must be written as NM(2, 4), or null")
-    return found
+    try:
+        found = parse(text, set_names())
+    except ValueError as error:
+        return error
+    return found if isinstance(found, ConstraintSet) else ValueError("must be written as NM(2, 4), or null")

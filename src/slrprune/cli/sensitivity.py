@@ -92,7 +92,7 @@ def _show(found: "Sensitivity", task: "Task", structure: str, drop: float) -> No
         *(["curve"] if len(found.levels) > 1 else []),
         "weights",
         *found.levels,
-        f"bears {drop:g} points",
+        f"loses <= {drop:g}",
     )
     rows = [_row(curve, found, drop, plain=console.options.ascii_only) for curve in found.curves]
     show_table(console, header, rows, texts=len(header) - len(found.levels) - 2)

@@ -20,11 +20,17 @@ def new_table(console: "Console", header: Sequence[str], title: str | None = Non
     from rich import box
     from rich.table import Table
 
-    if not console.is_terminal:
-        style = None
-    else:
+    style = None  # a pipe gets columns and nothing else
+    if console.is_terminal:
         style = box.ASCII if console.options.ascii_only else box.SIMPLE_HEAD
-    table = Table(title=title, title_justify="left", box=style, show_edge=False, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=style,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=console.is_terminal,
+    )
     for position, name in enumerate(header):
         is_text = position < texts
         table.add_column(name, justify="left" if is_text else "right", overflow="fold", no_wrap=False)
