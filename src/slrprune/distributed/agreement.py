@@ -28,11 +28,15 @@ def refuse_disagreement(
     """
     if world.size == 1:
         return
-    way_out = "Load the last checkpoint; look for weights or batches that a rank does not share in, as DDP would have it."
+    way_out = (
+        "Load the last checkpoint; look for weights or batches that a rank does not share in, as DDP would have it."
+    )
     prints = torch.stack([fingerprint(mask).to(masks[0].device) for mask in masks])
     for name, differs in zip(names, world.copies_differ(prints).tolist(), strict=True):
         if differs:
             raise RankError(where, f"the masks of {name} are not the same on all ranks", way_out)
+    if not scalars:
+        return
     bits = torch.stack([value.to(masks[0].device, torch.float64) for value in scalars.values()]).view(torch.int64)
     for name, differs in zip(scalars, world.differ(bits).tolist(), strict=True):
         if differs:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from slrprune.sets.claims import Claim
 from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
+from slrprune.sets.claims import Claim
 from slrprune.sets.groups import claim_strongest, keep_strongest, resolve_dim, swap_dim
 
 

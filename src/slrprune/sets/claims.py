@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from slrprune.sets.ranking import Bag, batches, common_dtype, largest
 from slrprune.distributed.world import World
+from slrprune.sets.ranking import Bag, batches, common_dtype, largest
 from slrprune.sets.topk import top_k
 
 Finish = Callable[[list[Tensor]], list[Tensor]]
@@ -96,9 +96,7 @@ def _decide_ranked(claims: Sequence[Ranked], world: World) -> list[list[Tensor]]
         for claim in claims
     ]
     asking = [position for position, claim in enumerate(claims) if 0 < claim.kept < claim.numel]
-    # On the CPU reading counts is free, and as a rule no floor binds; on accelerators floors always come first.
-    on_cpu = [position for position in asking if claims[position].scores[0].device.type == "cpu"]
-    at_once = [position for position in asking if position in on_cpu or not claims[position].floors]
+    at_once = [position for position in asking if not claims[position].floors or _reads_freely(claims[position])]
     bound = [position for position in asking if position not in at_once]
     for position, (masks, counts) in zip(at_once, _largest([_bag(claims[p]) for p in at_once], world), strict=True):
         found[position] = masks
@@ -110,6 +108,11 @@ def _decide_ranked(claims: Sequence[Ranked], world: World) -> list[list[Tensor]]
         for position, (masks, _) in zip(bound, _largest(bags, world), strict=True):
             found[position] = masks
     return found
+
+
+def _reads_freely(claim: Ranked) -> bool:
+    """On the CPU reading counts is free, and as a rule no floor binds; on accelerators floors always come first."""
+    return claim.scores[0].device.type == "cpu"
 
 
 def _bag(claim: Ranked) -> Bag:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from slrprune.sets.claims import Claim, Ranked, Summed
 from slrprune.distributed.slices import Slice
 from slrprune.sets.base import kept_count
+from slrprune.sets.claims import Claim, Ranked, Summed
 from slrprune.sets.topk import top_k
 
 

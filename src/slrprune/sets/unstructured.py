@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from slrprune.sets.claims import Ranked
 from slrprune.distributed.slices import Slice
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity, kept_count
+from slrprune.sets.claims import Ranked
 from slrprune.sets.topk import top_k
 
 
