@@ -8,7 +8,7 @@ class Layers {
     this.chosen = 0;
     this.table = root.querySelector("table.sortable");
     this.rows = [...this.table.tBodies[0].rows];
-    this.bars = root.querySelector(".bars .plot");
+    this.bars = root.querySelector(".layer-bars .plot");
     this.measure = root.querySelector(".measure");
     this.choice = root.querySelector(".choice");
     this.listen();
@@ -57,7 +57,7 @@ class Layers {
   drawBars() {
     const measure = this.run.measures.find((entry) => entry.key === this.measure?.value);
     const shown = this.visible();
-    this.root.querySelector(".bars").hidden = !measure || shown.length === 0;
+    this.root.querySelector(".layer-bars").hidden = !measure || shown.length === 0;
     this.root.querySelector(".bars-hint").textContent = measure?.dense ? "Pale: dense. Full: what is left. The outlined layer is the chosen one." : "The outlined layer is the chosen one.";
     if (!measure || shown.length === 0) return;
     this.bars.style.height = `${70 + 22 * shown.length}px`;
