@@ -15,11 +15,6 @@ METHODS: dict[str, Method] = {
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 every_engine = pytest.mark.parametrize("engine", ENGINES)
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty"),
-    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # within Lightning
-]
 
 
 @every_method

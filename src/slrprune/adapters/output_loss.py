@@ -41,6 +41,7 @@ class OutputLoss:
         """Lets the model go."""
         self._handle.remove()
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # a graph break behind the whole model, not within it
     def _see(self, model: nn.Module, args: object, kwargs: Mapping[str, Any], output: Any) -> None:
         loss = output.get("loss") if isinstance(output, Mapping) else output[0]
         if not model.training or not torch.is_grad_enabled() or not isinstance(loss, Tensor) or loss.ndim:
