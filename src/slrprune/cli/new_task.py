@@ -14,7 +14,7 @@ _FUNCTION = "make_task"
 def new_task(
     file: Annotated[Path, typer.Argument(help="File to write; one that is there is left alone.")] = Path("my_task.py"),
 ) -> None:
-    """Write a commented template of a task of your own, that runs as it is."""
+    """Write a template of a task of your own, that runs as it is."""
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise UsageError("new-task", f"{file} can be no Python module", "Take a name such as my_task.py.")
     text = (files("slrprune.cli") / "task_template.py").read_text(encoding="utf-8")

@@ -31,7 +31,7 @@ def prune(
     folder: Annotated[Path | None, typer.Option("--out", help="Where the run is written. [runs/<task>-<time>]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Prune a model while it trains, and leave a folder with everything about it.
+    """Prune a model while it trains; a folder keeps the whole run.
 
     Stopped by Ctrl-C or killed, --resume goes on with it. docs/run.md lists the fields of the configuration.
     """

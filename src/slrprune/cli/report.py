@@ -18,9 +18,9 @@ def report(
     opens: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write one HTML file that shows what pruning did: accuracy, size, speed, convergence, every layer.
+    """Write one HTML file that shows what pruning did.
 
-    The file needs no network. Several runs are set side by side.
+    Accuracy, size, speed, convergence, every layer. The file needs no network. Several runs are set side by side.
     """
     from slrprune.report import write_report
 

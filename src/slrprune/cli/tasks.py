@@ -1,12 +1,12 @@
 """`slrprune tasks`: what is ready to be pruned, and which arms can compete."""
 
 import inspect
-import json
 from typing import Annotated, Any
 
 import typer
 
 from slrprune.cli.consoles import out
+from slrprune.cli.session import print_json
 
 
 def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -17,7 +17,7 @@ def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     ready = {name: _description(task_class(name)) for name in available()}
     arms = {arm.name: arm.description for arm in compare.available()}
     if as_json:
-        typer.echo(json.dumps({"tasks": ready, "methods": arms}, indent=1))
+        print_json({"tasks": ready, "methods": arms})
         return
     for name, task in ready.items():
         out().print(f"[bold]{name}[/bold]  {task['what']}", highlight=False)

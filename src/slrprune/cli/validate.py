@@ -16,7 +16,10 @@ def validate(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of configurations.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a configuration: each mistake with its line, its field and what is allowed there."""
+    """Check a configuration, and tell every mistake at once.
+
+    Each with its line, its field and what is allowed there.
+    """
     from slrprune.config import ConfigError, load_config
     from slrprune.config import schema as json_schema
 
