@@ -33,9 +33,12 @@ def modules(module: "griffe.Module") -> Iterator["griffe.Module"]:
 
 def target(path: str) -> "griffe.Object":
     """What a dotted path means in the end; of a function and a module of the same name, the function."""
-    found = package()[path.removeprefix("slrprune.")]
-    found = found.final_target if found.is_alias else found
-    return found.members[found.name] if found.is_module else found
+    found = _final(package()[path.removeprefix("slrprune.")])
+    return _final(found.members[found.name]) if found.is_module else found
+
+
+def _final(found: "griffe.Object | griffe.Alias") -> "griffe.Object":
+    return found.final_target if found.is_alias else found
 
 
 def public() -> dict[str, str]:
