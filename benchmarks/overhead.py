@@ -92,18 +92,14 @@ def training(rounds: int) -> dict[str, object]:
     adds the median of the pruner's own part to the step without, and is the steadier of the two on a busy machine.
     """
     found: dict[str, object] = {}
-    for kind, autocast, count in (
-        (ResNet, False, rounds),
-        (ResNet, True, rounds),
-        (MiniLM, False, max(5, rounds // 2)),
-    ):
-        steps = {which: Step(kind, autocast, which == "with", count) for which in ("without", "with")}
-        times = interleaved(steps, rounds=count, warmup=WARMUP)
+    for kind, autocast in ((ResNet, False), (ResNet, True), (MiniLM, False)):
+        steps = {which: Step(kind, autocast, which == "with", rounds) for which in ("without", "with")}
+        times = interleaved(steps, rounds=rounds, warmup=WARMUP)
         pairs = zip(steps["with"].milliseconds[WARMUP:], steps["without"].milliseconds[WARMUP:], strict=True)
         part = statistics.median(steps["with"].pruner_milliseconds[WARMUP:])
         found[f"{kind.name}, {'bfloat16 autocast' if autocast else 'float32'}"] = {
             "milliseconds": {**times, "pruner": round(part, 3)},
-            "rounds": count,
+            "rounds": rounds,
             "ratio": round(statistics.median(one / other for one, other in pairs), 4),
             "ratio_by_parts": round(1 + part / times["without"], 4),
             "goal": 1.05 if kind is MiniLM else 1.03,

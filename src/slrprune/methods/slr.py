@@ -113,7 +113,8 @@ class SLR(Method):
             feasible = torch.where(mask, point, 0.0)
             primal.append(torch.linalg.vector_norm(weight - feasible))
             dual.append(torch.linalg.vector_norm(feasible - before))
-            weight.copy_(_network_point(point, mask, relaxation))
+            is_feasible = isinstance(relaxation, float) and relaxation == 0
+            weight.copy_(feasible if is_feasible else _network_point(point, mask, relaxation))
         counts = mask_counts(state.tensors["mask"], masks, problem.device, problem)
         primal_residual, dual_residual = stacked_norms([primal, dual], problem.device, problem.world)
         state.tensors = {"mask": masks, "memory": points}
