@@ -33,7 +33,8 @@ class Calibration:
 
     def camera(self, points: Array) -> Array:
         """Points (n, 3) of the scanner in the rectified camera's coordinates, (n, 3)."""
-        return points @ self.to_camera[:, :3].T + self.to_camera[:, 3]
+        camera: Array = points @ self.to_camera[:, :3].T + self.to_camera[:, 3]
+        return camera
 
     def scanner(self, points: Array) -> Array:
         """Points (n, 3) of the rectified camera in the scanner's coordinates, (n, 3)."""

@@ -80,13 +80,26 @@ def average_precisions(frames: Sequence[Judged], classes: Sequence[str]) -> dict
         frames: all of the split.
         classes: in the order of the class numbers.
     """
-    table = {}
-    for number, name in enumerate(classes):
-        for kind in OVERLAP_KINDS:
-            for difficulty in DIFFICULTIES:
-                scenes = [_scene(frame, number, name, kind, difficulty) for frame in frames]
-                table[name, kind, difficulty.name] = average_precision(scenes, LEAST_OVERLAP[name])
-    return table
+    return {
+        (name, kind, difficulty.name): precision_of(frames, number, name, kind, difficulty)
+        for number, name in enumerate(classes)
+        for kind in OVERLAP_KINDS
+        for difficulty in DIFFICULTIES
+    }
+
+
+def precision_of(frames: Sequence[Judged], number: int, name: str, kind: str, difficulty: Difficulty) -> float:
+    """Average precision in percent of one class; NaN where no object counts.
+
+    Args:
+        frames: all of the split.
+        number: of the class.
+        name: of the class.
+        kind: one of `OVERLAP_KINDS`.
+        difficulty: which objects count.
+    """
+    scenes = [_scene(frame, number, name, kind, difficulty) for frame in frames]
+    return average_precision(scenes, LEAST_OVERLAP[name])
 
 
 def _scene(frame: Judged, number: int, name: str, kind: str, difficulty: Difficulty) -> Scene:

@@ -1,7 +1,6 @@
 """The KITTI object folder: which frames there are, and whether their files are."""
 
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 
 from slrprune.errors import DataError
@@ -34,13 +33,12 @@ class Frame:
     image_size: tuple[int, int]
 
 
-def find_folder(data: str | PathLike[str]) -> Path:
-    """The folder that holds `training`: `data` itself, or `data/object`, `data/kitti`.
+def find_folder(root: Path) -> Path:
+    """The folder that holds `training`: `root` itself, or `root/object`, `root/kitti`.
 
     Raises:
         DataError: none of them does, or `training` lacks one of its folders; the message names it.
     """
-    root = Path(data)
     found = next((path for path in (root, root / "object", root / "kitti") if (path / "training").is_dir()), None)
     if found is None:
         way_out = "It must hold velodyne, label_2, calib and image_2 of the KITTI object detection data."

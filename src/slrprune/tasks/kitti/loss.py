@@ -52,7 +52,7 @@ def _focal(logits: Tensor, answers: Tensor, objects: Tensor, classes: Tensor) ->
     """Lin et al., ICCV 2017, equation 5, summed over anchors and classes; ignored anchors count nothing."""
     wanted = torch.zeros_like(logits)
     if len(classes):
-        chosen = F.one_hot(classes[objects], logits.shape[1]).to(logits.dtype)
+        chosen = F.one_hot(classes[objects].clamp(min=0), logits.shape[1]).to(logits.dtype)
         wanted = torch.where((answers > BACKGROUND)[:, None], chosen, wanted)
     likely = torch.where(wanted > 0, logits, -logits)
     weight = torch.where(wanted > 0, ALPHA, 1 - ALPHA) * torch.sigmoid(-likely) ** GAMMA

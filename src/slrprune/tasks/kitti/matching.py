@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 COUNTED, IGNORED, OTHER = 0, 1, -1
 """Status of an object or a detection: it counts; it may be matched, but neither helps nor hurts; it is not there."""
 
-_NOBODY = -1
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -50,43 +48,59 @@ class Statistics:
         return self.true_positives / max(self.true_positives + self.false_positives, 1)
 
 
-def found_scores(scene: Scene, least_overlap: float) -> list[float]:
-    """Scores of the detections that find a counted object, each object taking the best score that overlaps it."""
-    free = scene.detections != OTHER
-    scores = []
-    for number, status in enumerate(scene.objects):
-        near = free & (scene.overlaps[:, number] > least_overlap)
-        if status == OTHER or not near.any():
-            continue
-        taken = int(np.argmax(np.where(near, scene.scores, -np.inf)))
-        free[taken] = False
-        if status == COUNTED and scene.detections[taken] == COUNTED:
-            scores.append(float(scene.scores[taken]))
-    return scores
+class Matcher:
+    """The matches of one frame, at any threshold of the score.
 
-
-def count(scene: Scene, least_overlap: float, threshold: float) -> Statistics:
-    """True and false positives among the detections that score at least `threshold`.
-
-    Here each object takes the detection that overlaps it most, a counted one before an ignored one.
+    Args:
+        scene: the frame.
+        least_overlap: that a match must exceed, in [0, 1).
     """
-    present = (scene.detections != OTHER) & (scene.scores >= threshold)
-    free, right = present.copy(), 0
-    for number, status in enumerate(scene.objects):
-        if status == OTHER:
-            continue
-        taken = _taken(scene, free & (scene.overlaps[:, number] > least_overlap), number)
-        if taken == _NOBODY:
-            continue
-        free[taken] = False
-        right += int(status == COUNTED and scene.detections[taken] == COUNTED)
-    wrong = free & (scene.detections == COUNTED) & (scene.excused <= least_overlap)
-    return Statistics(right, int(wrong.sum()))
 
+    def __init__(self, scene: Scene, least_overlap: float) -> None:
+        self._counts = scene.objects == COUNTED
+        self._present = np.flatnonzero(scene.objects != OTHER).tolist()
+        self._counted = (scene.detections == COUNTED).tolist()
+        self._scores = scene.scores.tolist()
+        near = (scene.overlaps > least_overlap) & (scene.detections != OTHER)[:, None]
+        # For every object that counts or is ignored, who overlaps it far enough: few, so that lists beat arrays.
+        self._by_score, self._by_overlap = {}, {}
+        for number in self._present:
+            candidates = np.flatnonzero(near[:, number])
+            scores, overlaps = scene.scores[candidates], scene.overlaps[candidates, number]
+            counted = scene.detections[candidates] == COUNTED
+            self._by_score[number] = candidates[np.argsort(-scores, kind="stable")].tolist()
+            # A counted detection comes before an ignored one; ignored ones keep their order.
+            order = np.lexsort((np.where(counted, -overlaps, 0), ~counted))
+            self._by_overlap[number] = candidates[order].tolist()
+        blamed = (scene.detections == COUNTED) & (scene.excused <= least_overlap)
+        self._blamed = blamed.tolist()
+        self._blamed_scores = np.sort(scene.scores[blamed])
 
-def _taken(scene: Scene, near: NDArray[np.bool_], number: int) -> int:
-    """The detection that an object takes among the near ones, or `_NOBODY`."""
-    counted = near & (scene.detections == COUNTED)
-    if counted.any():
-        return int(np.argmax(np.where(counted, scene.overlaps[:, number], -np.inf)))
-    return int(np.argmax(near)) if near.any() else _NOBODY
+    def found_scores(self) -> list[float]:
+        """Scores of the detections that find a counted object, each object taking the best score that overlaps it."""
+        taken: set[int] = set()
+        scores = []
+        for number in self._present:
+            best = next((entry for entry in self._by_score[number] if entry not in taken), None)
+            if best is None:
+                continue
+            taken.add(best)
+            if self._counts[number] and self._counted[best]:
+                scores.append(self._scores[best])
+        return scores
+
+    def count(self, threshold: float) -> Statistics:
+        """True and false positives among the detections that score at least `threshold`.
+
+        Here each object takes the detection that overlaps it most, a counted one before an ignored one.
+        """
+        taken: set[int] = set()
+        right = 0
+        for number in self._present:
+            for entry in self._by_overlap[number]:
+                if self._scores[entry] >= threshold and entry not in taken:
+                    taken.add(entry)
+                    right += bool(self._counts[number] and self._counted[entry])
+                    break
+        blamed = len(self._blamed_scores) - int(np.searchsorted(self._blamed_scores, threshold))
+        return Statistics(right, blamed - sum(self._blamed[entry] for entry in taken))

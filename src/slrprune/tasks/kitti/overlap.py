@@ -46,7 +46,8 @@ def overlaps_in_space(first: Array, second: Array) -> Array:
     bottom = np.maximum((first[:, 2] - first[:, 5] / 2)[:, None], (second[:, 2] - second[:, 5] / 2)[None])
     common = _common_areas(first, second) * (top - bottom).clip(0)
     volumes = [boxes[:, 3:6].prod(axis=1) for boxes in (first, second)]
-    return common / (volumes[0][:, None] + volumes[1][None] - common)
+    overlap: Array = common / (volumes[0][:, None] + volumes[1][None] - common)
+    return overlap
 
 
 def image_overlaps(first: Array, second: Array, *, of_first: bool = False) -> Array:
@@ -62,7 +63,8 @@ def image_overlaps(first: Array, second: Array, *, of_first: bool = False) -> Ar
     common = (high - low).clip(0).prod(axis=2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
     whole = areas[0][:, None] if of_first else areas[0][:, None] + areas[1][None] - common
-    return common / np.maximum(whole, 1e-12)
+    overlap: Array = common / np.maximum(whole, 1e-12)
+    return overlap
 
 
 def _common_areas(first: Array, second: Array) -> Array:

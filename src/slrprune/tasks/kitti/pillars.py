@@ -50,4 +50,5 @@ def cell_numbers(points: NDArray[np.float32], design: Design) -> NDArray[np.int6
     low = np.array(design.low[:2], dtype=np.float32)
     column, row = np.floor((points[:, :2] - low) * np.float32(1 / design.pillar)).astype(np.int64).T
     # Rounding may put a point just inside the range one cell beyond the last.
-    return row.clip(0, rows - 1) * columns + column.clip(0, columns - 1)
+    cells: NDArray[np.int64] = row.clip(0, rows - 1) * columns + column.clip(0, columns - 1)
+    return cells

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slrprune.tasks.kitti.matching import Scene, Statistics, count, found_scores
+from slrprune.tasks.kitti.matching import COUNTED, Matcher, Scene, Statistics
 
 RECALL_POINTS = 40
 
@@ -42,11 +42,10 @@ class Difficulty:
     most_truncation: float
 
 
-DIFFICULTIES = (
-    Difficulty("easy", 40, 0, 0.15),
-    Difficulty("moderate", 25, 1, 0.3),
-    Difficulty("hard", 25, 2, 0.5),
-)
+EASY = Difficulty("easy", 40, 0, 0.15)
+MODERATE = Difficulty("moderate", 25, 1, 0.3)
+HARD = Difficulty("hard", 25, 2, 0.5)
+DIFFICULTIES = (EASY, MODERATE, HARD)
 
 LEAST_OVERLAP = {"Car": 0.7, "Pedestrian": 0.5, "Cyclist": 0.5}
 """That a detection must exceed, in the image, from above and in space."""
@@ -62,13 +61,14 @@ def average_precision(scenes: Sequence[Scene], least_overlap: float) -> float:
         scenes: one for each frame.
         least_overlap: that a match must exceed, in [0, 1).
     """
-    objects = sum(int((scene.objects == 0).sum()) for scene in scenes)
+    objects = sum(int((scene.objects == COUNTED).sum()) for scene in scenes)
     if not objects:
         return float("nan")
-    scores = [score for scene in scenes for score in found_scores(scene, least_overlap)]
+    matchers = [Matcher(scene, least_overlap) for scene in scenes]
+    scores = [score for matcher in matchers for score in matcher.found_scores()]
     precision = np.zeros(RECALL_POINTS + 1)
     for point, threshold in enumerate(sampled_scores(scores, objects)):
-        total = Statistics.sum(count(scene, least_overlap, threshold) for scene in scenes)
+        total = Statistics.sum(matcher.count(threshold) for matcher in matchers)
         precision[point] = total.precision
     best_from_here: NDArray[np.float64] = np.maximum.accumulate(precision[::-1])[::-1]
     return float(100 * best_from_here[1:].mean())

@@ -11,14 +11,16 @@ from torch import Tensor, nn
 from slrprune.errors import ArgumentError, DataError, UsageError
 from slrprune.tasks.base import Batch, Split, Task, check_split, evaluating
 from slrprune.tasks.complaints import Complaints
+from slrprune.tasks.data_folder import data_folder
 from slrprune.tasks.disk_source import ordered_batches, training_batches
 from slrprune.tasks.kitti.anchors import anchor_boxes, match
 from slrprune.tasks.kitti.design import Design, design_named
 from slrprune.tasks.kitti.detect import Detections, detections, of_scan
-from slrprune.tasks.kitti.evaluation import average_precisions, judge
+from slrprune.tasks.kitti.evaluation import Judged, average_precisions, judge, precision_of
 from slrprune.tasks.kitti.folder import Frame, find_folder, read_frame, split_numbers
 from slrprune.tasks.kitti.loss import scan_loss
 from slrprune.tasks.kitti.network import Outputs, PointPillars
+from slrprune.tasks.kitti.precision import MODERATE
 from slrprune.tasks.kitti.source import KittiSource
 from slrprune.tasks.recipe import AdamWRecipe
 from slrprune.tasks.tally import Tally
@@ -33,7 +35,8 @@ class Kitti(Task):
 
     Args:
         data: the folder that holds `training/velodyne`, `label_2`, `calib` and `image_2`, and best
-            `ImageSets/train.txt` and `val.txt`; without `ImageSets` every second frame is trained on.
+            `ImageSets/train.txt` and `val.txt`; without `ImageSets` every second frame is trained on. None takes the
+            environment variable SLRPRUNE_DATA.
         design: "car" or "people", the networks of the paper, or "reduced", a small one for CPUs.
         holdout: fraction of the training list that is held out as "val", in [0, 1). With 0 there is no "val" split.
         batch_size: of training batches.
@@ -58,7 +61,7 @@ class Kitti(Task):
 
     def __init__(
         self,
-        data: str | PathLike[str],
+        data: str | PathLike[str] | None = None,
         *,
         design: str = "car",
         holdout: float = 0.1,
@@ -140,19 +143,23 @@ class Kitti(Task):
         Kinds of overlap are "image", "above" (KITTI's bird's eye view) and "space" (3-D); difficulties "easy",
         "moderate" and "hard". Raises as `batches`.
         """
-        judged = [judge(frame, found) for frame, found in self.detect(model, split)]
-        return average_precisions(judged, self.design.classes)
+        return average_precisions(self._judged(model, split), self.design.classes)
 
     def evaluate(self, model: nn.Module, split: Split) -> float:
         """3-D average precision, "moderate", mean over the classes that have objects, in percent; NaN without any."""
-        table = self.average_precisions(model, split)
-        values = [table[name, "space", "moderate"] for name in self.design.classes]
+        judged = self._judged(model, split)
+        values = [
+            precision_of(judged, number, name, "space", MODERATE) for number, name in enumerate(self.design.classes)
+        ]
         known = [value for value in values if not math.isnan(value)]
         return float(np.mean(known)) if known else math.nan
 
     def warnings(self) -> tuple[str, ...]:
         """What was skipped so far, one sentence for each reason."""
         return self.tally.sentences()
+
+    def _judged(self, model: nn.Module, split: Split) -> list[Judged]:
+        return [judge(frame, found) for frame, found in self.detect(model, split)]
 
     def _in_order(self, source: KittiSource) -> Iterator[Batch]:
         size = self.batch_size
@@ -164,9 +171,9 @@ class Kitti(Task):
             raise UsageError("kitti", f"there is no {split!r} split", "Hold some training frames out for it.")
         return self.sources[split]
 
-    def _read(self, data: str | PathLike[str], holdout: float) -> dict[Split, KittiSource]:
+    def _read(self, data: str | PathLike[str] | None, holdout: float) -> dict[Split, KittiSource]:
         """The splits; frames that cannot be used are counted, or refused."""
-        root = find_folder(data)
+        root = find_folder(data_folder("Kitti", data))
         train = split_numbers(root, "train")
         held_out = {number for place, number in enumerate(train) if int((place + 1) * holdout) > int(place * holdout)}
         numbers: dict[Split, list[str]] = {

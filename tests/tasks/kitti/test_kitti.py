@@ -1,0 +1,242 @@
+"""The KITTI task from its folder to a pruned, cut and saved network."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from kitti_data import write_kitti
+
+import slrprune as slr
+from slrprune.deploy import load_sparse, save_sparse
+from slrprune.errors import ArgumentError, DataError, UsageError
+from slrprune.tasks import AdamWRecipe, get
+from slrprune.tasks.kitti import Kitti, detection_lines
+from slrprune.tasks.kitti.anchors import match
+from slrprune.tasks.kitti.coder import direction, encode
+from slrprune.tasks.kitti.design import REDUCED
+from slrprune.tasks.kitti.network import Outputs
+from slrprune.train import train
+
+
+def same(first, second):
+    return torch.equal(first[0], second[0]) and all(map(torch.equal, first[1], second[1]))
+
+
+class Oracle(torch.nn.Module):
+    """Says of every anchor what the labels say."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.task = task
+        self.frame = 0
+
+    def forward(self, pillars):
+        outputs = []
+        for _ in pillars:
+            _, targets = list(self.task.batches("test"))[self.frame // self.task.batch_size]
+            boxes, classes = (part[self.frame % self.task.batch_size] for part in (targets.boxes, targets.classes))
+            anchors = self.task._anchors
+            answers = match(anchors, self.task._anchor_classes, boxes, classes, self.task.design)
+            wanted = boxes[answers.clamp(min=0)]
+            ways = torch.nn.functional.one_hot(direction(wanted[:, 6]), 2).float()
+            outputs.append((torch.where(answers >= 0, 3.0, -9.0)[:, None], encode(wanted, anchors), ways))
+            self.frame += 1
+        return Outputs(*map(torch.stack, zip(*outputs, strict=True)))
+
+
+def test_perfect_outputs_find_everything(tmp_path):
+    task = Kitti(write_kitti(tmp_path / "many", train=1, val=14, objects=6), design="reduced", holdout=0, batch_size=1)
+    table = task.average_precisions(Oracle(task), "test")
+    # 84 objects. Labels are rounded to centimeters, as KITTI's are, and boxes follow the rounded ones.
+    assert table == {("Car", kind, level): 100 for kind in ("image", "above", "space") for level in LEVELS}
+    assert task.evaluate(Oracle(task), "test") == 100
+
+
+LEVELS = ("easy", "moderate", "hard")
+
+
+def test_detections_are_written_as_kitti_reads_them(kitti_task):
+    frame, found = kitti_task.detect(Oracle(kitti_task), "test")[0]
+    lines = [line.split() for line in detection_lines(found, kitti_task.design.classes, frame.calibration)]
+    assert len(lines) == 6
+    assert {len(line) for line in lines} == {16}
+    wanted = sorted((*label.size, *label.location, label.rotation) for label in frame.labels if not label.is_dont_care)
+    assert np.array(sorted([float(value) for value in line[8:15]] for line in lines)) == pytest.approx(
+        np.array(wanted), abs=2e-3
+    )
+    boxes = sorted(label.image_box for label in frame.labels if not label.is_dont_care)
+    assert np.array(sorted([float(value) for value in line[4:8]] for line in lines)) == pytest.approx(
+        np.array(boxes), abs=2.0
+    )
+
+
+def test_batches_follow_from_seed_and_epoch_alone(kitti_task):
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = list(kitti_task.batches("train", epoch=1, seed=2))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(6)
+    again = list(kitti_task.batches("train", epoch=1, seed=2))
+    assert len(first) == kitti_task.steps_per_epoch == 4
+    assert all(map(same, first, again))
+    assert not same(first[0], next(kitti_task.batches("train", epoch=2, seed=2)))
+    assert not same(first[0], next(kitti_task.batches("train", epoch=1, seed=3)))
+    assert first[0][0].shape == (2, REDUCED.pillars, REDUCED.points, 4)
+    frames = sorted(int(number) for _, targets in first for number in targets.frames)
+    assert frames == list(range(8))
+
+
+def test_workers_change_nothing(kitti_task, made_kitti):
+    ahead = Kitti(made_kitti, design="reduced", holdout=0, workers=1)
+    state = torch.get_rng_state()
+    assert all(map(same, kitti_task.batches("train", 3, 4), ahead.batches("train", 3, 4)))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_splits_follow_the_lists(made_kitti):
+    task = Kitti(made_kitti, design="reduced", holdout=0.25)
+    numbers = {split: [frame.number[-1] for frame in source.frames] for split, source in task.sources.items()}
+    assert numbers == {"train": list("012456"), "val": list("37"), "test": list("89")}
+    assert len(list(task.batches("val"))) == 1
+    assert task.example_input().shape == (1, REDUCED.pillars, REDUCED.points, 4)
+    with pytest.raises(UsageError, match=r"kitti: there is no 'val' split\. Hold some training frames out for it\."):
+        Kitti(made_kitti, design="reduced", holdout=0).batches("val")
+
+
+def test_without_lists_frames_are_dealt_out(kitti_copy):
+    for file in (kitti_copy / "ImageSets").iterdir():
+        file.unlink()
+    (kitti_copy / "ImageSets").rmdir()
+    task = get("kitti", data=kitti_copy, design="reduced", holdout=0)
+    numbers = {split: [frame.number[-1] for frame in source.frames] for split, source in task.sources.items()}
+    assert numbers == {"train": list("02468"), "test": list("13579")}
+
+
+def test_a_task_can_be_pickled_and_copied(kitti_task):
+    for twin in (pickle.loads(pickle.dumps(kitti_task)), copy.deepcopy(kitti_task)):
+        assert same(next(twin.batches("train")), next(kitti_task.batches("train")))
+
+
+@pytest.mark.parametrize(
+    "missing", ["training", "training/velodyne", "training/label_2", "ImageSets/train.txt", "ImageSets/val.txt"]
+)
+def test_what_is_missing_is_named(kitti_copy, missing):
+    path = kitti_copy / missing
+    path.rename(kitti_copy / "elsewhere")
+    with pytest.raises(DataError, match=rf"Kitti: the (file|folder) {path} is missing"):
+        Kitti(kitti_copy, design="reduced")
+
+
+DAMAGES = {
+    "a missing scan": (lambda t: (t / "velodyne/000001.bin").unlink(), "1 files are missing", "velodyne/000001.bin"),
+    "a truncated scan": (
+        lambda t: (t / "velodyne/000001.bin").write_bytes(b"\0" * 17),
+        "1 scans are empty or truncated",
+        "velodyne/000001.bin",
+    ),
+    "an empty label file": (
+        lambda t: (t / "label_2/000001.txt").write_text(""),
+        "1 label files are empty",
+        "label_2/000001.txt",
+    ),
+    "a wrong calibration": (
+        lambda t: (t / "calib/000001.txt").write_text("P2: 1 2 3\n"),
+        "1 calibration files lack one of P2, R0_rect, Tr_velo_to_cam",
+        "calib/000001.txt",
+    ),
+    "a truncated image": (
+        lambda t: (t / "image_2/000001.png").write_bytes(b"\x89PNG\r\n\x1a\n"),
+        "1 images are truncated or not PNG",
+        "image_2/000001.png",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_frame_is_skipped_with_a_count_or_refused_by_name(kitti_copy, damage):
+    spoil, sentence, name = DAMAGES[damage]
+    spoil(kitti_copy / "training")
+    task = Kitti(kitti_copy, design="reduced", holdout=0)
+    assert len(task.sources["train"]) == 7
+    assert task.warnings() == (f"{sentence} and were skipped: training/{name}.",)
+    with pytest.raises(
+        DataError, match=rf"Kitti\(strict=True\): training/{name}: .*Mend the file, or pass strict=False"
+    ):
+        Kitti(kitti_copy, design="reduced", holdout=0, strict=True)
+
+
+def test_points_that_are_not_finite_are_dropped_or_refused(kitti_copy):
+    file = kitti_copy / "training" / "velodyne" / "000001.bin"
+    points = np.fromfile(file, dtype="<f4").reshape(-1, 4)
+    points[::7, 1] = np.nan
+    points.tofile(file)
+    task = Kitti(kitti_copy, design="reduced", holdout=0)
+    assert task.warnings() == ()  # scans are read when their batch is due
+    for epoch in range(2):
+        assert all(torch.isfinite(inputs).all() for inputs, _ in task.batches("train", epoch))
+    (sentence,) = task.warnings()
+    assert sentence.startswith("1 groups of points are not finite and were skipped: training/velodyne/000001.bin (")
+    with pytest.raises(DataError, match=r"Kitti\(strict=True\): training/velodyne/000001\.bin \(\d+ points\)"):
+        Kitti(kitti_copy, design="reduced", holdout=0, strict=True)
+
+
+def test_a_scan_that_breaks_after_the_check_does_not_end_the_epoch(kitti_copy):
+    task = Kitti(kitti_copy, design="reduced", holdout=0)
+    (kitti_copy / "training" / "velodyne" / "000003.bin").write_bytes(b"")
+    (kitti_copy / "training" / "velodyne" / "000008.bin").unlink()
+    batches = list(task.batches("train"))
+    assert [len(inputs) for inputs, _ in batches] == [2, 2, 2, 2]
+    frames = sorted(int(number) for _, targets in batches for number in targets.frames)
+    assert frames == [0, 1, 2, 4, 4, 5, 6, 7]  # the next one stands in
+    assert [len(inputs) for inputs, _ in task.batches("test")] == [1]
+    assert len(task.warnings()) == 2
+
+
+def test_a_split_without_a_usable_frame_is_refused(kitti_copy):
+    for number in (8, 9):
+        (kitti_copy / "training" / "label_2" / f"00000{number}.txt").write_text("")
+    with pytest.raises(DataError, match=r"no frame of the split 'test' can be used; training/label_2/000009\.txt: lab"):
+        Kitti(kitti_copy, design="reduced")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"design": "bus"}, r"Kitti\(design='bus'\): design must be one of car, people, reduced\."),
+        ({"holdout": 1.0}, r"Kitti\(holdout=1\.0\): holdout must be in \[0, 1\)\."),
+        ({"batch_size": 9}, r"Kitti\(batch_size=9\): batch_size must be in \[1, 8\]"),
+        ({"workers": -1}, r"Kitti\(workers=-1\): workers must be at least 0\."),
+    ],
+)
+def test_values_out_of_range_are_refused(made_kitti, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        Kitti(made_kitti, **{"design": "reduced", "holdout": 0, **options})
+
+
+def test_training_pruning_cut_and_file(kitti_task, tmp_path, monkeypatch):
+    # The scenes are learned by heart, so they must stay as they are.
+    monkeypatch.setattr("slrprune.tasks.kitti.source.augmented", lambda points, boxes, rng: (points, boxes))
+    model = kitti_task.build_model()
+    dense = train(model, kitti_task, AdamWRecipe(epochs=24, lr=6e-3, weight_decay=1e-4, warmup=0.1))
+    assert dense.losses[-1] < dense.losses[0] / 8
+    before = kitti_task.evaluate(model, "train")
+    assert before > 60
+    recipe, steps = AdamWRecipe(epochs=6, lr=2e-3, weight_decay=1e-4), 6 * kitti_task.steps_per_epoch
+    pruned = train(
+        model,
+        kitti_task,
+        recipe,
+        trainer=lambda model, optimizer, total: slr.train.PruningTrainer(
+            optimizer, slr.Pruner(model, optimizer, slr.Global(0.5), total_steps=total)
+        ),
+    )
+    assert pruned.steps == steps
+    report = pruned.trainer.finalize()
+    assert report.sparsity == pytest.approx(0.5, abs=1e-4)
+    after = kitti_task.evaluate(model, "train")
+    assert after > before - 25
+    save_sparse(model, tmp_path / "model.safetensors")
+    twin = load_sparse(tmp_path / "model.safetensors", kitti_task.build_model())
+    assert kitti_task.evaluate(twin or model, "train") == after
