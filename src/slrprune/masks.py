@@ -134,4 +134,4 @@ def _zeros(pairs: Sequence[tuple[Target, Tensor]]) -> int:
 
 @torch.no_grad()
 def _local(tensor: Tensor) -> Tensor:
-    return tensor.to_local() if is_dtensor(tensor) else tensor  # type: ignore[attr-defined,no-any-return]
+    return tensor.to_local() if is_dtensor(tensor) else tensor  # type: ignore[attr-defined]

@@ -224,9 +224,9 @@ class Pruner:
 
     @contextmanager
     def cut(self) -> Iterator[nn.Module]:
-        """Inside the `with` the model itself is as `finalize` would leave it now; afterwards it is as before, bit for bit.
+        """Inside the `with` the model itself is as `finalize` would leave it now; afterwards it is as before.
 
-        For evaluation without a second copy of the model; works for sharded models, too.
+        For evaluation without a second copy of the model, and of sharded models. Every bit of the weights comes back.
 
             with pruner.cut():
                 accuracy = evaluate(model)

@@ -15,9 +15,12 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 SIZE = 4
 _SECONDS = 300  # after which a collective call that some rank never makes gives up
@@ -47,6 +50,14 @@ def run(files: Sequence[Path], folder: Path, *names: str) -> dict[str, list[str]
         raise RuntimeError(f"the ranks ended with {done.returncode}:\n{output}")
     by_rank = [json.loads(file.read_text()) for file in said]
     return {name: [texts[name] for texts in by_rank] for name in by_rank[0]}
+
+
+@contextmanager
+def refused(kind: type[Exception], *words: str) -> Iterator[None]:
+    """As `pytest.raises`, for a message that holds all the words."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def _rank(rank: int, scenarios: dict[str, Callable[[Path], None]], folder: Path) -> None:

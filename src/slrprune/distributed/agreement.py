@@ -28,9 +28,7 @@ def refuse_disagreement(
     """
     if world.size == 1:
         return
-    way_out = (
-        "Load the last checkpoint; look for weights or batches that a rank does not share in, as DDP would have it."
-    )
+    way_out = "Load the last checkpoint; look for a rank whose weights or steps are not those of the others."
     prints = torch.stack([fingerprint(mask).to(masks[0].device) for mask in masks])
     for name, differs in zip(names, world.copies_differ(prints).tolist(), strict=True):
         if differs:

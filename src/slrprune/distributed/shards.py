@@ -35,7 +35,7 @@ class Shards(World):
         super().__init__()
         self.mesh, self.placements = mesh, tuple(placements)
         cuts = [dim for dim, placement in enumerate(self.placements) if not placement.is_replicate()]
-        if len(cuts) != 1 or type(self.placements[cuts[0]]).__name__ != "Shard" or self.placements[cuts[0]].dim != 0:  # type: ignore[attr-defined]
+        if len(cuts) != 1 or not _is_cut_by_rows(self.placements[cuts[0]]):
             problem = f"the parameters are placed as {self.placements}, which is not one Shard(0) beside Replicate()"
             way_out = "Shard with fully_shard alone, over a mesh of one dimension, or of two for hybrid sharding."
             raise UsageError("Pruner", problem, way_out)
@@ -95,7 +95,7 @@ class Shards(World):
 
     def local(self, tensor: Tensor) -> Tensor:
         """The rows that this rank holds of a DTensor; in grad mode with a gradient for the DTensor."""
-        return tensor.to_local() if is_dtensor(tensor) else tensor  # type: ignore[attr-defined,no-any-return]
+        return tensor.to_local() if is_dtensor(tensor) else tensor  # type: ignore[attr-defined]
 
     def whole(self, local: Tensor, shape: Sequence[int]) -> Tensor:
         """A DTensor placed as the parameters are."""
@@ -115,6 +115,12 @@ class Shards(World):
     def settle(self, model: nn.Module) -> None:
         """See `reshard`."""
         reshard(model)
+
+
+def _is_cut_by_rows(placement: "Placement") -> bool:
+    from torch.distributed.tensor import Shard  # not its strided kin, whose rows lie in another order
+
+    return type(placement) is Shard and placement.dim == 0
 
 
 def shards_of(tensor: Tensor) -> Shards:

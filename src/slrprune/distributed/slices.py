@@ -44,7 +44,5 @@ def refuse_straddling(name: str, what: str, size: int, shape: tuple[int, ...], r
     rows = rows_per_rank(shape[0], ranks)
     if rows < shape[0] and rows % size:
         rule = f"{what} has groups of {size} rows, which do not lie within slices of {rows} rows on {ranks} ranks"
-        way_out = (
-            f"Choose groups along another dimension, ranks that make slices of a multiple of {size} rows, or leave"
-        )
-        raise ShapeError(name, rule, shape, f"{way_out} {name} out.")
+        way_out = f"Group along another dimension, take ranks that get a multiple of {size} rows, or leave {name} out."
+        raise ShapeError(name, rule, shape, way_out)

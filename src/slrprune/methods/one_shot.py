@@ -52,9 +52,8 @@ class OneShot(Method):
             state.tensors["mask"], state.progress = masks, 1.0
         state.iteration += 1
         self.hold(problem, state, moment)
-        return Observation(
-            {}, {"loss": moment.loss, **mask_counts(old, state.tensors["mask"], problem.device, problem)}
-        )
+        counts = mask_counts(old, state.tensors["mask"], problem.device, problem)
+        return Observation({}, {"loss": moment.loss, **counts})
 
     def masks(self, problem: Problem, state: MethodState) -> list[Tensor]:
         """The mask of the cut; everything before it."""

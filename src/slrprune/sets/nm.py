@@ -126,7 +126,8 @@ class NM(PerTensorSet):
 
     def _members(self, weight: Tensor) -> Tensor:
         """A view with the members of each group along dimension 0: (m, groups...)."""
-        return weight.unflatten(self.dim, (-1, self.m)).movedim(self._inside, 0)
+        grouped: Tensor = weight.unflatten(self.dim, (-1, self.m))
+        return grouped.movedim(self._inside, 0)
 
     def _arranged(self, members: Tensor, weight: Tensor) -> Tensor:
         """The opposite of `_members`."""

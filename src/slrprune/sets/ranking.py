@@ -224,9 +224,10 @@ class _DeviceKeys(_Keys):
 
     @staticmethod
     def _histogram(digit: Tensor, bins: int) -> Tensor:
-        """Counts of 0 to bins - 1; entries equal to `bins` do not count. (bincount would read its maximum back.)"""
+        """Counts of 0 to bins - 1; entries equal to `bins` do not count."""
         if digit.device.type == "cpu":  # where histc takes floats only; for tests of this class
             return torch.bincount(digit, minlength=bins + 1)[:bins]
+        # bincount would read its maximum back to the host.
         return torch.histc(digit, bins=bins + 1, min=0, max=bins)[:bins].long()
 
 
