@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from slrprune.distributed import Replicas, World
+from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import UsageError
 from slrprune.masks import MaskKeeper
 from slrprune.methods.base import Method
@@ -81,7 +83,10 @@ class HostedPruning:
         self._pruner = None  # one of an interrupted run would still hold the weights
         total_steps = planned_steps if self._total_steps is None else self._total_steps
         self._optimizers = tuple(optimizers)
-        self._pruner = Pruner(model, self._optimizers, self._rules, total_steps=total_steps, **self._options)
+        world = _world(model)
+        self._pruner = Pruner(
+            model, self._optimizers, self._rules, total_steps=total_steps, world=world, **self._options
+        )
         self._handles += [optimizer.register_step_post_hook(self._note_step) for optimizer in self._optimizers]
         self._resume()
 
@@ -102,7 +107,7 @@ class HostedPruning:
         """Follows the optimizer step just made, if one was made; `loss` is that of its whole batch on this rank."""
         skipped, self._overflow = self._overflow, True
         if not self.pruner.is_finalized:
-            self.pruner.step(_mean_over_ranks(loss), skipped=skipped)
+            self.pruner.step(loss, skipped=skipped)
 
     def _cut_when_due(self) -> None:
         """The hard cut after the last step; not from within an optimizer's hook, since it adds another one."""
@@ -128,11 +133,14 @@ class HostedPruning:
         self._handles = []
 
 
-def _mean_over_ranks(loss: Tensor) -> Tensor:
-    """Every rank must decide on the same loss."""
-    distributed = torch.distributed
-    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
-        return loss
-    mean = loss.detach().double() / distributed.get_world_size()
-    distributed.all_reduce(mean)
-    return mean
+def _world(model: nn.Module) -> World | None:
+    """Engines hand over the model without its wrapper, so that the pruner cannot see of itself that it is copied."""
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return None
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    flattened = any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
+    if flattened or any(is_dtensor(parameter) for parameter in model.parameters()):
+        way_out = "Call Pruner in a loop of your own and save with torch.distributed.checkpoint (docs/scale.md)."
+        raise UsageError("slrprune.adapters", "sharded weights do not fit the engine's checkpoint", way_out)
+    return Replicas()
