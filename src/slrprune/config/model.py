@@ -87,6 +87,7 @@ class RunConfig(_Part):
     tracker: Literal["tensorboard", "wandb", "mlflow", "none"] = Field("tensorboard", description="Where scalars go.")
     threads: Whole | None = Field(None, ge=1, description="Threads of torch on the CPU.")
     latency: bool = Field(True, description="Measure forward passes at the end.")
+    report: bool = Field(True, description="Write report.html at the end, where the extra report is installed.")
 
     @field_validator("task")
     @classmethod

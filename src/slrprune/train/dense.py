@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 from torch import nn
 
-from slrprune.atomic import write_atomically
 from slrprune.errors import DataError
 from slrprune.tasks.base import Task
+from slrprune.train.rundir.folder import write_model
 from slrprune.train.seeding import seeded
 
 
@@ -49,7 +49,7 @@ def given_model(task: Task, seed: int, path: Path | None) -> nn.Module | None:
 def save_dense(model: nn.Module, figures: DenseFigures, path: Path) -> None:
     """Writes weights and figures; the figures lie in the file's header, so that the two cannot be separated."""
     metadata = {"dense": json.dumps(asdict(figures))}
-    write_atomically(path, lambda partial: save_model(model, str(partial), metadata))
+    write_model(model, path, metadata)
 
 
 def load_dense(task: Task, seed: int, path: Path) -> tuple[nn.Module, DenseFigures]:

@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_model
 from torch import nn
 
-from slrprune.atomic import write_atomically
 from slrprune.errors import SlrpruneError
 from slrprune.records import SparsityReport
 from slrprune.train.dense import load_dense
 from slrprune.train.phases import PrunePhase
 from slrprune.train.plan import Plan
-from slrprune.train.rundir.folder import RunFolder
+from slrprune.train.rundir.folder import RunFolder, write_model
 from slrprune.train.rundir.histograms import histograms
 from slrprune.train.rundir.layers import layer_rows
 from slrprune.train.rundir.timing import layer_seconds
@@ -29,7 +27,7 @@ def write_final_files(plan: Plan, folder: RunFolder, prune: PrunePhase, facts: M
     model = prune.model.eval()
     report = prune.pruner.report()
     example = plan.task.example_input()
-    write_atomically(folder / "model.safetensors", lambda partial: save_model(model, str(partial)))
+    write_model(model, folder / "model.safetensors")
     sparse = save_sparse(model, folder / "model.slrprune")
     seconds = layer_seconds(model, example) if plan.config.latency else {}
     rows = layer_rows(model, report, example, seconds=seconds, residuals=facts.get("residuals", {}))

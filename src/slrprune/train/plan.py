@@ -120,7 +120,9 @@ def _decided(config: RunConfig, task: Task, recipe: Recipe) -> RunConfig:
     has_rules = config.rules is not None
     name = None if has_rules else config.set or "global"
     levelled = not has_rules and name not in SETS_WITHOUT_LEVEL
-    batch_size = vars(task).get("batch_size")
+    batch_size = config.batch_size
+    if batch_size is None and "batch_size" in _parameters(config.task) and "batch_size" not in config.task_options:
+        batch_size = vars(task).get("batch_size")
     return config.model_copy(
         update={
             "task": _absolute_task(config.task),
@@ -129,9 +131,7 @@ def _decided(config: RunConfig, task: Task, recipe: Recipe) -> RunConfig:
             "epochs": recipe.epochs,
             "lr": recipe.lr,
             "weight_decay": recipe.weight_decay,
-            "batch_size": batch_size
-            if config.batch_size is None and isinstance(batch_size, int)
-            else config.batch_size,
+            "batch_size": batch_size,
             "set": name,
             "sparsity": (DEFAULT_SPARSITY if config.sparsity is None else config.sparsity) if levelled else None,
             "allocation": (config.allocation or "magnitude") if name == "global" else None,

@@ -135,7 +135,7 @@ def _executed(
     summary: dict[str, Any] = dict(ending)
     if plan.engine.is_main:
         summary = write_summary(plan, folder, session.facts, ending)
-        if ending.get("status") is None and (why := write_page(folder.path)) is not None:
+        if plan.config.report and ending.get("status") is None and (why := write_page(folder.path)) is not None:
             session.observer.noted("warning", why)
     plan.engine.any(False)  # the other processes wait for the files
     return RunResult(folder.path, summary)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_model
+from torch import nn
+
 from slrprune.atomic import write_atomically
 from slrprune.errors import DataError, UsageError
 
@@ -81,6 +84,18 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file in UTF-8."""
         write_atomically(self.path / name, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_model(model: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Writes the state dict as safetensors; tied weights are written once."""
+
+    def write(partial: Path) -> None:
+        partial.touch()
+        mode = partial.stat().st_mode & 0o7777
+        save_model(model, str(partial), metadata)
+        partial.chmod(mode)  # safetensors lets nobody but the owner read what it writes
+
+    write_atomically(path, write)
 
 
 def finite(value: Any) -> Any:
