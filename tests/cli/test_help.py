@@ -1,13 +1,16 @@
 """Every verb's help ends with one example, and the example is a command line that works."""
 
 import contextlib
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 import typer.main
 
 from slrprune.cli.app import VERBS, app
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = [verb.__name__.replace("_", "-") for verb in VERBS]
 EXAMPLES = dict(zip(NAMES, VERBS.values(), strict=True))
 
@@ -28,16 +31,45 @@ def test_help_ends_with_the_example(slrprune, verb):
     assert EXAMPLES[verb].startswith(f"slrprune {verb}")
 
 
+def understood(line):
+    """Parses a command line as `slrprune` would, without running the verb; raises where it cannot."""
+    _, verb, *words = shlex.split(line)
+    group = typer.main.get_command(app)
+    with group.make_context("slrprune", [verb], resilient_parsing=True) as context:
+        command = group.get_command(context, verb)
+        assert command is not None, line
+        with command.make_context(verb, words, parent=context):
+            pass
+
+
 @pytest.mark.parametrize("verb", NAMES)
 def test_the_example_is_understood(verb):
-    words = shlex.split(EXAMPLES[verb])
-    group = typer.main.get_command(app)
-    with group.make_context("slrprune", words[1:2], resilient_parsing=True) as context:
-        command = group.get_command(context, verb)
-        with command.make_context(verb, words[2:], parent=context) as parsed:  # raises where it cannot be parsed
-            assert not parsed.args
-            required = [entry.name for entry in command.params if entry.required]
-            assert all(parsed.params[name] is not None for name in required)
+    understood(EXAMPLES[verb])
+
+
+def test_a_wrong_line_is_not_understood():
+    with pytest.raises(Exception, match="No such option: --sparse"):
+        understood("slrprune plan digits --sparse 0.9")
+
+
+def test_the_page_shows_every_verb_with_its_example():
+    text = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
+    for verb, example in EXAMPLES.items():
+        assert f"| `{verb}` |" in text
+        assert f"| `{example}` |" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/cli.md"])
+def test_every_command_of_a_page_is_understood(page):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:console|bash|sh)\n(.*?)```", text, re.DOTALL)
+    lines = [line.partition(" #")[0] for block in blocks for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("slrprune ")]
+    commands += [word for word in re.findall(r"`(slrprune [^`]*--[^`]*)`", text) if not word.split()[1].startswith("-")]
+    assert commands
+    for command in commands:
+        if "VERB" not in command:
+            understood(" ".join(command.split()))
 
 
 @pytest.mark.parametrize("verb", ["tasks", "new-task", "inspect"])

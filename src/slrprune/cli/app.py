@@ -27,17 +27,17 @@ from slrprune.errors import SlrpruneError
 P = ParamSpec("P")
 
 VERBS: Mapping[Callable[..., None], str] = {
-    demo: "slrprune demo --seeds 1",
+    demo: "slrprune demo --seeds 1 --out runs/demo",
     tasks: "slrprune tasks",
     new_task: "slrprune new-task my_task.py",
     inspect: "slrprune inspect digits --rule 'conv1=null' --rule 'conv*=NM(2, 4)' --rule '*=Unstructured(0.9)'",
     sensitivity: "slrprune sensitivity digits --sparsity 0.5 0.9 0.95",
     plan: "slrprune plan digits --sparsity 0.9",
-    prune: "slrprune prune digits --sparsity 0.95",
-    validate: "slrprune validate run.yaml",
+    prune: "slrprune prune digits --sparsity 0.95 --out runs/first",
+    validate: "slrprune validate runs/first/config.yaml",
     compare: "slrprune compare digits --methods slr dpf --sparsity 0.9 0.95 --seeds 3",
     table: "slrprune table runs/digits",
-    report: "slrprune report runs/digits",
+    report: "slrprune report runs/first",
     bench: "slrprune bench digits --sparsity 0.95 --threads 1",
     export: "slrprune export runs/demo --to sparse",
     oneshot: "slrprune oneshot hf:sentence-transformers/all-MiniLM-L6-v2 --data text.txt --sparsity 0.5",
