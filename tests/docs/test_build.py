@@ -46,3 +46,14 @@ def test_what_only_the_tests_read_is_not_shown(site: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert "no-run" not in text, path.name
         assert "```" not in text, path.name
+
+
+def test_tests_and_files_that_pages_name_exist() -> None:
+    """The complaints page gives tests as proofs, others name scripts and records."""
+    for page in (REPOSITORY / "docs").rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text):
+            assert (REPOSITORY / path).is_file(), f"{page.name}: {path}"
+            assert f"def {name}" in (REPOSITORY / path).read_text(encoding="utf-8"), f"{page.name}: {path}::{name}"
+        for path in re.findall(r"`((?:examples|src|benchmarks|notebooks)/[\w/]+\.\w+)`", text):
+            assert (REPOSITORY / path).is_file(), f"{page.name}: {path}"
