@@ -132,10 +132,11 @@ class _Batches(Dataset[tuple[Batch | None, list[tuple[str, str]]]]):
 def _stream(batches: _Batches, workers: int, device: torch.device, tally: Tally) -> Iterator[Batch]:
     loaded: Any = (batches[number] for number in range(len(batches)))
     if workers:
-        # The generator only seeds the workers' own RNGs, which nothing reads; without it torch's global one would move.
         pinned = device.type == "cuda"
+        # The generator seeds the workers' own RNGs, which nothing reads; without it torch's global one would move.
+        rng = torch.Generator()
         loaded = DataLoader(
-            batches, batch_size=None, num_workers=workers, pin_memory=pinned, generator=torch.Generator()
+            batches, batch_size=None, collate_fn=_as_is, num_workers=workers, pin_memory=pinned, generator=rng
         )
     for batch, found in loaded:
         for reason, name in found:
@@ -144,9 +145,15 @@ def _stream(batches: _Batches, workers: int, device: torch.device, tally: Tally)
             yield _moved(batch, device)
 
 
+def _as_is(loaded: Any) -> Any:
+    """What a worker made is a batch already."""
+    return loaded
+
+
 def _moved(part: Any, device: torch.device) -> Any:
     """Tensors, and named tuples of them, on the device."""
     if isinstance(part, Tensor):
         return part.to(device, non_blocking=True)
     moved = [_moved(entry, device) for entry in part]
-    return tuple(moved) if type(part) is tuple else type(part)(*moved)
+    # A loader with workers, and one that pins memory, make lists of plain tuples.
+    return tuple(moved) if type(part) in (tuple, list) else type(part)(*moved)

@@ -126,7 +126,7 @@ def test_points_are_read_as_they_were_written(tmp_path, complaints):
     points.tofile(tmp_path / "scan.bin")
     read = read_points(tmp_path / "scan.bin", "velodyne/000000.bin", complaints)
     np.testing.assert_array_equal(read, np.array([[1, 2, 3, 0.5], [4, 5, 6, 1.0]], dtype=np.float32))
-    assert complaints.found == [("groups of points are not finite", "velodyne/000000.bin (2 points)")]
+    assert complaints.found == [("points are not finite", "velodyne/000000.bin (2 points)")]
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 17])

@@ -89,7 +89,7 @@ def test_empty_slots_never_win():
         layer.norm.bias.fill_(10.0)  # a slot of zeros would come out at 10
         layer.linear.weight.fill_(-1.0)
         lone = layer(torch.from_numpy(pillars(points((5.5, 0.5, 0.5)), TINY))[None])
-    expected = 10 - (5.5 + 0.5 + 0.5 + 0.5) / np.sqrt(1 + 1e-3)
+    expected = 10 - (5.5 + 0.5 + 0.5 + 0.5) / np.sqrt(1 + layer.norm.eps)
     assert lone[0, :, 4, 5].tolist() == pytest.approx([expected] * 4)
     assert lone.sum().item() == pytest.approx(4 * expected)
 

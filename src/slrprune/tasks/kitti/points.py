@@ -35,7 +35,7 @@ def read_points(file: Path, name: str, complaints: Complaints) -> Points | None:
     points = np.frombuffer(content, dtype="<f4").reshape(-1, 4).astype(np.float32)
     finite = np.isfinite(points).all(axis=1)
     if not finite.all():
-        complaints.add("groups of points are not finite", f"{name} ({(~finite).sum()} points)")
+        complaints.add("points are not finite", f"{name} ({(~finite).sum()} points)")
         points = points[finite]
     # The sign of the reflectance marks what is no point at all, see `slrprune.tasks.kitti.pillars`.
     np.clip(points[:, 3], 0, 1, out=points[:, 3])
