@@ -9,7 +9,7 @@ import torch
 
 from slrprune.cli.cut import cut_by_magnitude_, rules_for
 from slrprune.cli.models import resolve
-from slrprune.errors import MissingExtraError, RuleError, UsageError
+from slrprune.errors import DataError, MissingExtraError, RuleError, UsageError
 
 MINE = """
 import torch
@@ -26,6 +26,16 @@ def sparse():
 
 def task():
     return Digits(fold=1)
+
+def masked():
+    model, example = small()
+    torch.nn.utils.prune.l1_unstructured(model[2], "weight", 0.5)
+    return model, example
+
+def normed():
+    model, example = small()
+    torch.nn.utils.parametrizations.weight_norm(model[0])
+    return model, example
 
 def nothing():
     return 7
@@ -136,3 +146,71 @@ def test_plan_says_what_to_expect(slrprune, module):
     result = slrprune("plan", "my_models:small", "--set", "2:5")
     assert result.exit_code == 1
     assert "must be one of global, unstructured" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (
+            "masked",
+            (
+                "plan: 2.weight is still masked by torch.nn.utils.prune. Make it permanent first: "
+                "torch.nn.utils.prune.remove(module, 'weight')."
+            ),
+        ),
+        (
+            "normed",
+            (
+                "plan: 0.weight is computed by a parametrization. Remove it first: "
+                "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')."
+            ),
+        ),
+    ],
+)
+def test_plan_says_how_to_make_a_model_plain(slrprune, module, function, sentence):
+    result = slrprune("plan", f"my_models:{function}")
+    assert (result.exit_code, result.stderr) == (1, f"slrprune: {sentence}\n")
+
+
+@pytest.mark.parametrize("verb", ["plan", "bench", "inspect"])
+def test_errors_of_a_set_name_the_verb(slrprune, module, verb):
+    assert slrprune(verb, "my_models:small", "--set", "2:5").stderr.startswith(f"slrprune: {verb}(set='2:5'): set must")
+    text = slrprune(verb, "my_models:small", "--set", "filters", "--sparsity", "0.5").stderr
+    assert text == f"slrprune: {verb}: no weight of Sequential fits Channel(sparsity=0.5, dim=0). Take another --set.\n"
+
+
+def test_models_of_transformers_from_a_folder(module):
+    transformers = pytest.importorskip("transformers")
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    configs = {
+        "bert": transformers.BertConfig(vocab_size=30, architectures=["BertForMaskedLM"], **small),
+        "vit": transformers.ViTConfig(image_size=8, patch_size=4, **small),
+        "t5": transformers.T5Config(
+            vocab_size=30, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, decoder_start_token_id=0
+        ),
+    }
+    classes = {"bert": transformers.BertForMaskedLM, "vit": transformers.ViTModel, "t5": transformers.T5Model}
+    for name, config in configs.items():
+        classes[name](config).save_pretrained(name)
+        subject = resolve(f"hf:{name}", [], None, "plan")
+        assert type(subject.model) is classes[name]
+        with torch.no_grad():
+            subject.model(**subject.example_inputs)
+    assert {name: tuple(tensor.shape) for name, tensor in subject.example_inputs.items()} == {
+        "input_ids": (1, 16),
+        "decoder_input_ids": (1, 16),
+    }
+    with pytest.raises(UsageError, match=r"plan: --data and --option are settings of tasks\. 'hf:bert' is none"):
+        resolve("hf:bert", ["a=1"], None, "plan")
+
+
+def test_what_transformers_cannot_load_is_a_sentence(module, monkeypatch):
+    pytest.importorskip("transformers")
+    Path("empty").mkdir()
+    with pytest.raises(
+        DataError, match=r"hf:empty: transformers finds no model it can load \(.*\)\. Give a name on the"
+    ):
+        resolve("hf:empty", [], None, "plan")
+    monkeypatch.setattr("slrprune.cli.hub_models.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"plan hf:x needs transformers\. Install .*slrprune\[transformers\]"):
+        resolve("hf:x", [], None, "plan")
