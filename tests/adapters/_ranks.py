@@ -36,7 +36,7 @@ def scenario_an_engine_hands_over_the_model_without_its_wrapper(folder: Path) ->
         loss.backward()
         optimizer.step()
         pruning._follow(loss)
-        own.append(float(loss))
+        own.append(float(loss.detach()))
     assert pruning._finish().nnz == 20
     losses = [record.loss for record in pruning.pruner.records()]
     said = torch.tensor([*losses, *torch.cat([weight.flatten() for weight in model.parameters()]).tolist()])

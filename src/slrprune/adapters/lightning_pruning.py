@@ -16,7 +16,7 @@ class LightningPruning(HostedPruning, Callback):
     """Prunes while Lightning trains: `Trainer(..., callbacks=[LightningPruning(Global(0.9))])`.
 
     Works in automatic and in manual optimization (with `self.manual_backward`), for modules with one optimizer. The
-    pruner's state lies in Lightning's checkpoints.
+    pruner's state lies in Lightning's checkpoints. The arguments are those of `slrprune.adapters.hosted.HostedPruning`.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -17,7 +17,8 @@ class TransformersPruning(HostedPruning, TrainerCallback):
     """Prunes while the Trainer trains: `Trainer(..., callbacks=[TransformersPruning(Global(0.9))])`.
 
     The Trainer tells callbacks no loss, so a forward hook reads it from the model's output while training lasts; where
-    it is computed outside the model, hand it to `observe`. The pruner's state lies in the Trainer's checkpoints.
+    it is computed outside the model, hand it to `observe`. The pruner's state lies in the Trainer's checkpoints. The
+    arguments are those of `slrprune.adapters.hosted.HostedPruning`.
     """
 
     def observe(self, loss: Tensor) -> None:
