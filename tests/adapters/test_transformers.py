@@ -88,7 +88,7 @@ def test_a_loss_that_is_a_share_of_the_batch(tmp_path: Path) -> None:
     assert seen[0] == pytest.approx(logged[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
 def test_a_compiled_model(backend: str, tmp_path: Path) -> None:
     pruning = TransformersPruning(Global(0.75))
     _trainer(tmp_path, Net(), pruning, torch_compile=True, torch_compile_backend=backend).train()
