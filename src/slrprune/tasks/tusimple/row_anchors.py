@@ -8,8 +8,8 @@ here".
 
 L_cls is the cross-entropy of the cells, with the focal factor (1 - p)^2 of the authors' code. L_sim is the smooth L1
 distance between the logits of neighboring rows (their code; the paper compares probabilities), L_shp the second
-difference of the expected places, in fractions of a row so that it does not depend on w. alpha = lambda = 1. The paper's
-auxiliary segmentation branch, which exists in training only, is left out.
+difference of the expected places, in fractions of a row so that it does not depend on w. alpha = lambda = 1. The
+paper's auxiliary segmentation branch, which exists in training only, is left out.
 """
 
 import numpy as np

@@ -56,7 +56,8 @@ class Segmentation(LaneSystem):
         scale = np.array([width / image_size[0], height / image_size[1]])
         for lane in lanes:
             present = lane >= 0
-            points = np.column_stack([lane[present], rows[present]]) * scale
+            # Pillow counts from the middle of the first pixel, positions here from its border.
+            points = np.column_stack([lane[present], rows[present]]) * scale - 0.5
             draw.line([tuple(point) for point in points.tolist()], fill=1, width=self.thickness)
         return np.asarray(canvas, dtype=np.int64)
 

@@ -67,7 +67,8 @@ class TuSimple(Task):
     is `label_data_0531.json`, one of the three files with training labels; "test" is `test_label.json`.
 
     Args:
-        data: the folder with `clips` and the label files, or with `train_set` and `test_set`.
+        data: the folder with `clips` and the label files, or with `train_set` and `test_set`; None takes the
+            environment variable SLRPRUNE_DATA.
         system: "ufld" or "lanenet", or a small one for CPUs: "ufld_reduced", "lanenet_reduced".
         backbone: file with the weights of a ResNet-18, with torchvision's or timm's names, to start from as the paper
             does; None starts from random weights.
