@@ -20,13 +20,26 @@ def test_a_run_without_a_summary_is_shown_as_not_finished(make_run, make_page):
     page = make_page(unfinished(make_run(), "layers.json", "histograms.json"))
     assert "Not finished: there is no summary.json yet, and the last line is at step 40 of 40." in page.text
     assert "Accuracy so far 9" in page.text
-    assert "A copy of the model, cut at the end of epoch 4, on the val split." in page.text
+    assert "A copy of the model, cut to the final sparsity after epoch 4, on the val split." in page.text
     assert "Layers are counted at the end of a run, and this run has none yet." in page.text
     assert (
         "Files that are not there, so that their part of the page is empty: layers.json, histograms.json, summary.json."
         in page.text
     )
     assert page.data["charts"]["run-0-accuracy"]["series"][0]["x"] == [10, 20, 30, 40]
+
+
+def test_what_to_type_next_fits_the_run(make_run, make_page):
+    folder = make_run()
+    (folder / "model.slrprune").touch()
+    text = make_page(folder).text
+    for command in (
+        f"slrprune prune --config {folder}/config.yaml --set seed=1",
+        "slrprune compare digits --sparsity 0.95",
+    ):
+        assert command in text
+    assert f"load_sparse(&#39;{folder}/model.slrprune&#39;, model)" in text
+    assert f"slrprune prune --resume {folder}" in make_page(unfinished(folder)).text
 
 
 def test_an_interrupted_run_says_where(make_run, make_page):

@@ -46,7 +46,8 @@ def _accuracy(history: History, key: str, marks: tuple[tuple[float, str], ...]) 
     return Chart(
         key=f"{key}-accuracy",
         title=title,
-        hint=f"After each epoch a copy of the model is cut to its sparsity at that moment and tested{said}.",
+        hint=f"After each epoch a copy of the model is cut to the final sparsity and tested{said}. "
+        "Low figures at first are usual: the weights are not ready for the cut before the ramp has ended.",
         x_title=STEPS,
         y_title=f"{metric.lower()}, %",
         series=(
@@ -89,8 +90,8 @@ def _loss(history: History, key: str, marks: tuple[tuple[float, str], ...], buck
 def _residuals(history: History, key: str, marks: tuple[tuple[float, str], ...], buckets: int) -> Chart | Absent:
     names = {"primal_residual": "primal: norm of W \u2212 Z", "dual_residual": "dual: norm of Z \u2212 previous Z"}
     hint = (
-        "The primal residual is what a cut would remove at this moment; the dual residual is how far the sparse copy Z "
-        "still moves, times rho where there is one. Both should fall."
+        "The primal residual is what the projection takes off the weights W, the dual residual how far the sparse copy "
+        "Z still moves, times rho where there is one. Both should fall."
     )
     return _of_updates(history, key, "Residuals", names, hint, marks, buckets, is_log=True)
 
@@ -151,6 +152,7 @@ def conditions(history: History, key: str, buckets: int) -> Chart | Absent:
         checked = [value for value in values if value is not None]
         held = f"{round(sum(checked)):,} of {len(checked):,} updates"
         said.append(f"{name} held at {held} ({share(sum(checked) / len(checked), 1)}).")
+    said += [f"{name} is not checked by this method." for name in rows if name not in known]
     return Chart(
         key=f"{key}-conditions",
         title="Surrogate conditions",

@@ -118,7 +118,9 @@ def _preview(run: RunFolder, metric: str, value: float | None) -> Figure:
         return Figure(title, NOT_MEASURED, beside, "The run has not come to its hard cut.")
     last = run.history.last_epoch
     epoch, split = text(last.get("epoch")), text(last.get("split"))
-    how = f"A copy of the model, cut at the end of epoch {epoch}" + (f", on the {split} split." if split else ".")
+    how = f"A copy of the model, cut to the final sparsity after epoch {epoch}" + (
+        f", on the {split} split." if split else "."
+    )
     return Figure(f"{metric} so far", percent(value), beside, f"{how} No final figure: see the notes.")
 
 

@@ -55,7 +55,8 @@ def palette() -> "np.ndarray":
     """The 16 colors as an array of shape (16, 3), uint8."""
     at = np.linspace(0, len(_STOPS) - 1, LEVELS)
     channels = [np.interp(at, np.arange(len(_STOPS)), _STOPS[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=1).round().astype(np.uint8)
+    colors: np.ndarray = np.stack(channels, axis=1).round().astype(np.uint8)
+    return colors
 
 
 def _grid(content: Any) -> "np.ndarray | None":

@@ -42,7 +42,7 @@ def _chart(contest: Contest, key: str, sparsity: float) -> Chart | Absent:
     return Chart(
         key=key,
         title=title,
-        hint=f"After each epoch a copy is cut and tested{where}; means over seeds. "
+        hint=f"After each epoch a copy is cut to the final sparsity and tested{where}; means over seeds. "
         "The numbers say how soon each method came near the dense network.",
         x_title="epochs",
         y_title=f"{metric}, %",

@@ -98,6 +98,7 @@ def _title(sources: Sources, panels: Sequence[Panel]) -> str:
 
 def _payload(panels: Sequence[Panel], beside: Sequence[SideBySide]) -> dict[str, Any]:
     """What the page's script draws from."""
-    charts: list[Chart | Absent] = [chart for shown in (*beside, *panels) for chart in shown.charts]
+    charts: list[Chart | Absent] = [chart for contest in beside for chart in contest.charts]
+    charts += [chart for shown in panels for chart in shown.charts]
     drawn = {chart.key: chart.payload() for chart in charts if isinstance(chart, Chart)}
     return {"charts": drawn, "runs": [shown.payload() for shown in panels]}

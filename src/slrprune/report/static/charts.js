@@ -22,6 +22,7 @@ function drawPending(element) {
   element.classList.add("drawn");
   const chart = DATA.charts[element.dataset.chart];
   draw(element, () => figureOf(chart));
+  if (drawn.size === 1) performance.mark("first-chart");
 }
 
 const inView = new IntersectionObserver((entries) => {
@@ -33,11 +34,16 @@ function drawVisible(root) {
   for (const element of pending) inView.observe(element);
   const next = () => {
     const element = pending.shift();
-    if (!element) { document.documentElement.dataset.charts = "drawn"; return; }
+    if (!element) return allDrawn();
     if (element.offsetParent !== null) drawPending(element);
     whenIdle(next);
   };
   whenIdle(next);
+}
+
+function allDrawn() {
+  document.documentElement.dataset.charts = "drawn";
+  performance.mark("all-charts");
 }
 
 function whenIdle(work) {

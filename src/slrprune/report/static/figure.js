@@ -42,17 +42,18 @@ function lineFigure(chart) {
     shapes.push({ type: "line", yref: "paper", x0: value, x1: value, y0: 0, y1: 1, line: { color: ink("muted"), width: 1, dash: "dot" } });
     annotations.push(besideLine({ yref: "paper", x: value, xanchor: "right", ...(endsHigh(chart) ? { y: 0, yanchor: "bottom" } : { y: 1, yanchor: "top" }), text: said }));
   }
-  const y = axis(chart.yTitle, { ticksuffix: chart.suffix, ...(chart.log ? { type: "log", tickformat: "~g", dtick: decades(chart) } : {}) });
+  const y = axis(chart.yTitle, { ticksuffix: chart.suffix, ...(chart.log ? { type: "log", ...decades(chart) } : {}) });
   const scatter = chart.series.every((series) => series.spread);
   return {
     data: traces,
-    layout: layout({ xaxis: axis(chart.xTitle, scatter ? {} : { rangemode: "tozero" }), yaxis: { ...y, range: undefined }, shapes, annotations, showlegend: traces.length > 1 || scatter }),
+    layout: layout({ xaxis: axis(chart.xTitle, scatter ? {} : { rangemode: "tozero" }), yaxis: chart.log || chart.suffix ? y : { ...y, rangemode: "tozero" }, shapes, annotations, showlegend: traces.length > 1 || scatter }),
   };
 }
 
 function decades(chart) {
   const values = chart.series.flatMap((series) => series.y).filter((value) => value > 0);
-  return Math.log10(Math.max(...values) / Math.min(...values)) > 2 ? 1 : undefined;
+  const count = Math.log10(Math.max(...values) / Math.min(...values));
+  return { dtick: count > 2 ? Math.ceil(count / 6) : undefined, ...(count > 4 ? { exponentformat: "power" } : { tickformat: "~g" }) };
 }
 
 // Where the first series ends, so that the text beside a vertical line stays clear of it.
