@@ -1,7 +1,7 @@
 """Sets and schedules as a file writes them, `NM(2, 4)`, read without executing anything."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -10,7 +10,7 @@ from slrprune.errors import SlrpruneError, closest
 
 
 def parse(text: str, names: Mapping[str, type]) -> Any:
-    """The object that an expression such as `Unstructured(0.8)` or `NM(2, 4) & Unstructured(0.9)` stands for.
+    """The object that an expression such as `Unstructured(0.8)` or `Channel(0.5) & NM(2, 4)` stands for.
 
     Allowed are calls of the given classes with literal or such arguments, members of given enumerations
     (`OnFailure.ROLLBACK`), literals, and `&` between sets. The text is parsed, never evaluated.
@@ -58,7 +58,8 @@ def _value(node: ast.expr, names: Mapping[str, type]) -> Any:
     if isinstance(node, ast.Call):
         return _called(node, names)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
-        return _value(node.left, names) & _value(node.right, names)
+        left, right = _value(node.left, names), _value(node.right, names)
+        return _told(lambda: left & right)
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         kind = _class(node.value.id, names)
         if issubclass(kind, Enum) and node.attr in kind.__members__:
@@ -81,12 +82,15 @@ def _called(node: ast.Call, names: Mapping[str, type]) -> Any:
         raise ValueError("must not use * or **")
     arguments = [_value(argument, names) for argument in node.args]
     keywords = {str(keyword.arg): _value(keyword.value, names) for keyword in node.keywords}
+    return _told(lambda: kind(*arguments, **keywords))
+
+
+def _told(make: Callable[[], Any]) -> Any:
+    """What `make` returns; a refusal becomes a sentence without a subject."""
     try:
-        return kind(*arguments, **keywords)
-    except SlrpruneError as error:
+        return make()
+    except (SlrpruneError, TypeError) as error:
         raise ValueError(f"is refused: {str(error).rstrip('.')}") from error
-    except TypeError as error:
-        raise ValueError(f"is refused: {error}") from error
 
 
 def _class(name: str, names: Mapping[str, type]) -> type:

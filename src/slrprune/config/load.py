@@ -65,6 +65,8 @@ def _checked(
         if value is not None:
             values[name] = value
             lines.of.pop((name,), None)
+    if not content and problems:  # the file could not be read: nothing that it lacks is worth a word
+        raise ConfigError(where, problems)
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:

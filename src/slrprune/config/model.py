@@ -26,8 +26,15 @@ def _word(value: Any) -> Any:
     return "no" if value is False else value
 
 
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Real = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+_Number = BeforeValidator(_no_bool)
+Count = Annotated[int, Field(ge=1), _Number]
+CountOrNone = Annotated[int, Field(ge=0), _Number]
+Seed = Annotated[int, Field(ge=0, lt=2**32), _Number]
+Sparsity = Annotated[float, Field(ge=0, lt=1), _Number]
+Share = Annotated[float, Field(gt=0, le=1), _Number]
+Decay = Annotated[float, Field(gt=0, lt=1), _Number]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _Number]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), _Number]
 
 
 class _Part(BaseModel):
@@ -37,15 +44,15 @@ class _Part(BaseModel):
 class DistilConfig(_Part):
     """Learning from the dense net while pruning, and while retraining."""
 
-    weight: Real = Field(0.9, gt=0, le=1, description="Weight of the teacher in the loss.")
-    temperature: Real = Field(4.0, gt=0, description="Temperature of the softmax.")
+    weight: Share = Field(0.9, description="Weight of the teacher in the loss.")
+    temperature: Positive = Field(4.0, description="Temperature of the softmax.")
 
 
 class CheckpointConfig(_Part):
     """When checkpoints are written."""
 
-    every: Whole = Field(1, ge=1, description="Epochs between two checkpoints.")
-    keep: Whole = Field(2, ge=1, description="How many of the newest are kept.")
+    every: Count = Field(1, description="Epochs between two checkpoints.")
+    keep: Count = Field(2, description="How many of the newest are kept.")
 
 
 class RunConfig(_Part):
@@ -64,28 +71,28 @@ class RunConfig(_Part):
     set: Literal["global", "unstructured", "filters", "columns", "blocks-4x1", "2:4", "kernel-patterns"] | None = Field(
         None, description="One set for all weights that fit it; global by default. Not with rules."
     )
-    sparsity: Real | None = Field(None, ge=0, lt=1, description="Fraction of zeros in the pruned weights; 0.9.")
+    sparsity: Sparsity | None = Field(None, description="Fraction of zeros in the pruned weights; 0.9.")
     allocation: Literal["magnitude", "lamp", "erk", "uniform"] | None = Field(
         None, description="How the set global shares its budget out; magnitude by default."
     )
-    epochs: Whole | None = Field(None, ge=1, description="Epochs of pruning.")
-    retrain: Whole = Field(0, ge=0, description="Epochs of training after the cut, with the zeros fixed.")
-    lr: Real | None = Field(None, gt=0, description="Largest learning rate.")
-    weight_decay: Real | None = Field(None, ge=0, description="Of the optimizer.")
-    batch_size: Whole | None = Field(None, ge=1, description="Of training batches, over all processes.")
-    seed: Whole = Field(0, ge=0, lt=2**32, description="Of data order, augmentation, dropout and fresh weights.")
+    epochs: Count | None = Field(None, description="Epochs of pruning.")
+    retrain: CountOrNone = Field(0, description="Epochs of training after the cut, with the zeros fixed.")
+    lr: Positive | None = Field(None, description="Largest learning rate.")
+    weight_decay: NotNegative | None = Field(None, description="Of the optimizer.")
+    batch_size: Count | None = Field(None, description="Of training batches, over all processes.")
+    seed: Seed = Field(0, description="Of data order, augmentation, dropout and fresh weights.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
     precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(_word)] = Field(
         "no", description="Mixed precision: bf16, or fp16 with a gradient scaler."
     )
-    accumulation: Whole = Field(1, ge=1, description="Batches per optimizer step.")
-    clip_norm: Real | None = Field(None, gt=0, description="Largest norm of the gradient.")
-    ema: Real | None = Field(None, gt=0, lt=1, description="Decay of an average of the weights, which is what is cut.")
+    accumulation: Count = Field(1, description="Batches per optimizer step.")
+    clip_norm: Positive | None = Field(None, description="Largest norm of the gradient.")
+    ema: Decay | None = Field(None, description="Decay of an average of the weights, which is what is cut.")
     distil: DistilConfig | None = Field(None, description="Distillation from the dense net.")
-    evaluate_every: Whole = Field(1, ge=0, description="Epochs between two evaluations after a cut on a copy; 0: none.")
-    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    evaluate_every: CountOrNone = Field(1, description="Epochs between two evaluations after a cut on a copy; 0: none.")
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig, description="When checkpoints are written.")
     tracker: Literal["tensorboard", "wandb", "mlflow", "none"] = Field("tensorboard", description="Where scalars go.")
-    threads: Whole | None = Field(None, ge=1, description="Threads of torch on the CPU.")
+    threads: Count | None = Field(None, description="Threads of torch on the CPU.")
     latency: bool = Field(True, description="Measure forward passes at the end.")
     report: bool = Field(True, description="Write report.html at the end, where the extra report is installed.")
 

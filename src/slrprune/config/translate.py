@@ -6,6 +6,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from slrprune.config.model import RunConfig
 from slrprune.config.problems import Problem
@@ -121,7 +122,9 @@ def _plain(kind: Any) -> tuple[Any, list[Any]]:
     """A kind without its annotations, and these."""
     if get_origin(kind) is Annotated:
         inner, *notes = get_args(kind)
-        return inner, notes
+        return inner, [
+            note for entry in notes for note in (entry.metadata if isinstance(entry, FieldInfo) else [entry])
+        ]
     return kind, []
 
 

@@ -1,0 +1,56 @@
+"""Tasks for runs in this folder's tests, named in configurations as `run_task:blobs` and so on."""
+
+import blobs as support
+from torch import nn
+
+from slrprune.tasks import SGDRecipe
+
+
+class Blobs(support.Blobs):
+    """Four epochs of six batches, with dropout."""
+
+    dense_recipe = SGDRecipe(epochs=1, lr=0.1)
+    pruning_recipe = SGDRecipe(epochs=3, lr=0.05)
+
+    def __init__(self, batch_size=16, has_val=True):
+        super().__init__(batch_size=batch_size, has_val=has_val)
+
+    def build_model(self):
+        """With BatchNorm and dropout."""
+        return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 4))
+
+
+class Poisoned(Blobs):
+    """Its loss becomes NaN at the tenth step of pruning."""
+
+    calls = 0
+
+    def loss(self, model, batch):
+        """NaN once."""
+        self.calls += 1
+        return super().loss(model, batch) * (float("nan") if self.calls == 16 else 1.0)
+
+
+class Wide(Blobs):
+    """Another model under the same name."""
+
+    def build_model(self):
+        """Wider."""
+        return nn.Sequential(nn.Linear(8, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 4))
+
+
+def blobs(batch_size=16, has_val=True):
+    """The plain one."""
+    return Blobs(batch_size, has_val)
+
+
+def poisoned():
+    """Diverges."""
+    return Poisoned()
+
+
+def no_split():
+    """Nothing to judge by."""
+    task = Blobs()
+    task.splits = {"train": task.splits["train"]}
+    return task
