@@ -26,7 +26,7 @@ def load_function(name: str, verb: str) -> Callable[..., Any]:
     """
     place, _, attribute = name.rpartition(":")
     module = _import_file(Path(place), verb) if place.endswith(_SUFFIX) else import_module(place, verb)
-    function = getattr(module, attribute, None)
+    function: Callable[..., Any] | None = getattr(module, attribute, None)
     if not callable(function):
         own = [entry for entry, value in vars(module).items() if callable(value) and not entry.startswith("_")]
         way_out = f"Closest: {', '.join(closest(attribute, own))}." if own else "It holds no functions."
