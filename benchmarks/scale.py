@@ -45,7 +45,7 @@ def cpu_times(candidates: Mapping[str, Callable[[], object]], rounds: int) -> di
 def tensors(numel: int) -> list[Tensor]:
     """Normal weights of different scales: square tensors of 1 M entries, or fewer, as layers have them."""
     side = 1000
-    return [torch.randn(side, side) * 1.5 ** (layer % 7) for layer in range(numel // side**2)]
+    return [torch.randn(side, side) * 1.2 ** (layer % 4) for layer in range(numel // side**2)]
 
 
 def threshold(rounds: int) -> dict[str, object]:

@@ -136,9 +136,13 @@ SETS: dict[str, Callable[[], Any]] = {
 }
 
 
+FEW_SETS = ("global", "global, some floors bind", "columns")
+
+
 def scenario_masks_are_those_of_one_process(folder: Path) -> None:
     for mesh_name, mesh in meshes().items():
-        for name, rules in SETS.items():
+        for name in FEW_SETS if mesh_name == "square" else SETS:
+            rules = SETS[name]
             one, _ = make(None, rules(), OneShot())
             some, _ = make(mesh, rules(), OneShot())
             assert some.world.ranks == (4 if mesh_name == "four" else 2)
@@ -150,19 +154,19 @@ def scenario_masks_are_those_of_one_process(folder: Path) -> None:
 
 
 def scenario_other_dtypes(folder: Path) -> None:
+    four = meshes()["four"]
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        for mesh in meshes().values():
-            masks = []
-            for where in (None, mesh):
-                model = net(where, dtype)
-                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-                options = {"world": Alone()} if where is None else {}
-                pruner = Pruner(model, optimizer, Global(0.7), total_steps=4, method=SLR(), **options)
-                for _ in range(3):
-                    pruner.step(1.0)  # weights as they are: what the ranks compute differs in no bit
-                pruner.finalize()
-                masks.append({name: full(mask) for name, mask in pruner.masks().items()})
-            assert all(torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
+        masks = []
+        for mesh in (None, four):
+            model = net(mesh, dtype)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            options = {"world": Alone()} if mesh is None else {}
+            pruner = Pruner(model, optimizer, Global(0.7), total_steps=4, method=SLR(), **options)
+            for _ in range(3):
+                pruner.step(1.0)  # weights as they are: what the ranks compute differs in no bit
+            pruner.finalize()
+            masks.append({name: full(mask) for name, mask in pruner.masks().items()})
+        assert all(torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
 
 
 METHODS: dict[str, Callable[[], Any]] = {
@@ -180,7 +184,8 @@ METHODS: dict[str, Callable[[], Any]] = {
 
 def scenario_trajectories_are_those_of_one_process(folder: Path) -> None:
     for mesh_name, mesh in meshes().items():
-        for name, method in METHODS.items():
+        for name in METHODS if mesh_name == "four" else ("SLR", "classic"):
+            method = METHODS[name]
             one, one_optimizer = make(None, Global(0.7), method())
             some, some_optimizer = make(mesh, Global(0.7), method())
             train(one, one_optimizer, None, range(STEPS))
@@ -195,20 +200,43 @@ def scenario_trajectories_are_those_of_one_process(folder: Path) -> None:
                 assert torch.equal(full(here) == 0, there == 0), (mesh_name, name)
 
 
-def scenario_traffic_is_that_of_the_formulas(folder: Path) -> None:
-    """docs/scale.md: per step 16 bytes; per update of SLR with one budget 6 sums of 2^11 counts, and so on."""
-    mesh = meshes()["four"]
-    pruner, _ = make(mesh, Global(0.7), SLR(), steps=4)
+def selection(bags: int, tensors: int, bits: int) -> tuple[int, int, int]:
+    """docs/scale.md: calls, bytes summed and bytes gathered of one selection."""
+    width = 11 if bags == 1 else 8
+    widths = [min(width, bits - shift) for shift in range(0, bits, width)]
+    return len(widths) + 1, sum(8 * bags * 2**width for width in widths), 16 * tensors
+
+
+def scenario_traffic_and_memory_are_those_of_the_formulas(folder: Path) -> None:
     tensors, bits = 3, 63
-    before = (pruner.world.traffic.calls, pruner.world.traffic.payload, pruner.world.traffic.sent)
-    pruner.step(1.0)
-    after = (pruner.world.traffic.calls, pruner.world.traffic.payload, pruner.world.traffic.sent)
-    rounds = -(-bits // 11)
-    digit_bytes = 8 * sum(2 ** min(11, bits - 11 * r) for r in range(rounds))
-    sums, gathering = 16 + digit_bytes + 16 + 16, 16 * tensors
-    assert after[0] - before[0] == 1 + rounds + 1 + 2
-    assert after[1] - before[1] == sums + gathering
-    assert after[2] - before[2] == 2 * 3 / 4 * sums + 3 * gathering
+    for mesh_name, mesh in meshes().items():
+        ranks = 4 if mesh_name == "four" else 2
+        once, per_tensor = selection(1, tensors, bits), selection(tensors, tensors, bits)
+        for rules, selections in (
+            (Global(0.7, floor=0.0), [once]),
+            (Global(0.9, floor=1.0), [once, per_tensor, once]),  # a floor binds
+            (Unstructured(0.7), [per_tensor]),
+        ):
+            pruner, _ = make(mesh, rules, OneShot(), steps=4)
+            traffic = pruner.world.traffic
+            before = traffic.calls, traffic.payload, traffic.sent
+            pruner.step(1.0)
+            calls = sum(calls for calls, _, _ in selections) + 1  # and the counts of the record
+            summed = sum(summed for _, summed, _ in selections) + 16
+            gathered = sum(gathered for _, _, gathered in selections)
+            steps = mesh.ndim  # loss and health, summed along each dimension of the mesh
+            assert traffic.calls - before[0] == calls + steps
+            assert traffic.payload - before[1] == summed + gathered + 16 * steps
+            over_all = 16 * steps if mesh.ndim == 2 else 16  # both dimensions have 2 ranks
+            sent = 2 * (ranks - 1) / ranks * (summed + over_all) + (ranks - 1) * gathered
+            assert abs(traffic.sent - before[2] - sent) < 1e-6
+        pruner, _ = make(mesh, Global(0.7), SLR())
+        held = sum(tensor.nbytes for tensors in pruner._state.tensors.values() for tensor in tensors)
+        here = sum(weight.numel() for weight in pruner.problem.weights)
+        assert held == pruner.method.bytes_per_weight(torch.float64) * here
+        everywhere: list[Any] = [None] * 4
+        dist.all_gather_object(everywhere, here)
+        assert sum(everywhere) == pruner.problem.numel * 4 // ranks
 
 
 def scenario_a_rank_of_its_own_opinion(folder: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from threads import Threads, cut, joined, together
 from torch import Tensor
 
+from slrprune.distributed import Alone
 from slrprune.sets import ranking
 from slrprune.sets.ranking import Bag, Ranking, digits, largest
 from slrprune.sets.topk import top_k
@@ -94,6 +95,21 @@ def test_infinities_and_signed_zeros(dtype: torch.dtype) -> None:
     for kept in range(9):
         masks, _ = _select([weight], [[0]], [kept], 3)
         assert torch.equal(masks[0], top_k([weight], kept)[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cuda_finds_the_same_and_reads_nothing_back(dtype: torch.dtype) -> None:
+    weights = _weights(0, dtype, "ties")
+    on_device = [weight.cuda() for weight in weights]
+    largest([Bag(on_device, 5)], Alone())  # what loads kernels may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = [largest([Bag(on_device, kept)], Alone())[0].masks for kept in range(0, 92, 13)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for kept, masks in zip(range(0, 92, 13), found, strict=True):
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(masks, top_k(weights, kept), strict=True))
 
 
 @pytest.mark.parametrize("bits", [15, 31, 63])
