@@ -44,7 +44,7 @@ class LightningPruning(HostedPruning, Callback):
     def _after_step(self, *args: object) -> None:
         self._follow(self._loss)  # a hook of the optimizer: Lightning's next one comes after the scheduler's step
 
-    def on_train_batch_end(self, *args: Any) -> None:
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Before any checkpoint: Lightning calls ModelCheckpoint last."""
         self._cut_when_due()
 
