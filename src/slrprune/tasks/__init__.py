@@ -5,6 +5,7 @@ from slrprune.tasks.base import Batch, Split, Task
 from slrprune.tasks.cifar10 import Cifar10
 from slrprune.tasks.digits import Digits
 from slrprune.tasks.graph import Graph
+from slrprune.tasks.imagenet import ImageNet
 from slrprune.tasks.recipe import AdamRecipe, AdamWRecipe, Recipe, SGDRecipe
 from slrprune.tasks.registry import available, get, task_class
 from slrprune.tasks.tally import Tally
@@ -19,6 +20,7 @@ __all__ = [
     "CropFlip",
     "Digits",
     "Graph",
+    "ImageNet",
     "Labelled",
     "Recipe",
     "SGDRecipe",

@@ -1,15 +1,16 @@
-"""CIFAR-10 with the CIFAR ResNets."""
+"""CIFAR-10 with the CIFAR ResNets, and with other networks in their CIFAR form."""
 
 from os import PathLike
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slrprune.errors import ArgumentError, StateError
 from slrprune.tasks.augment import CropFlip
 from slrprune.tasks.base import Split
 from slrprune.tasks.cifar10_files import read_cifar10
-from slrprune.tasks.recipe import SGDRecipe
+from slrprune.tasks.cifar10_models import CIFAR_MODELS, THIN_RESNETS, check_cifar_model
+from slrprune.tasks.recipe import Recipe, SGDRecipe
 from slrprune.tasks.resnet_cifar import ResNetCifar, load_checkpoint
 from slrprune.tasks.split import stratified_holdout
 from slrprune.tasks.tensor_task import Labelled, TensorTask
@@ -32,7 +33,9 @@ class Cifar10(TensorTask):
 
     Args:
         data: folder of CIFAR-10 in any format of `read_cifar10`; None takes the environment variable SLRPRUNE_DATA.
-        depth: of the ResNet: 20, 32, 44, 56 or 110.
+        depth: of the thin ResNet: 20, 32, 44, 56 or 110.
+        model: another network by its name in `slrprune.tasks.cifar10_models`, with recipes of its own: "vgg16",
+            "resnet18", "resnet50", "mobilenetv2", "mixer_s4" or "swin_tiny". "resnet56" says the same as depth=56.
         checkpoint: file with trained dense weights, for `pretrained`.
         holdout: training images held out for "val", in [0, 49,999]. With 0 there is no "val" split: for a final run
             that uses the test split once.
@@ -43,44 +46,64 @@ class Cifar10(TensorTask):
     Raises:
         ArgumentError: a value out of range.
         DataError: the data are missing or damaged.
+        MissingExtraError: timm is not installed, for "mixer_s4" and "swin_tiny".
     """
 
     name = "cifar10"
-    dense_recipe = SGDRecipe(epochs=30, lr=0.1, weight_decay=5e-4, warmup=0.1)
-    pruning_recipe = SGDRecipe(epochs=6, lr=0.05, weight_decay=5e-4)
+    dense_recipe: Recipe = SGDRecipe(epochs=30, lr=0.1, weight_decay=5e-4, warmup=0.1)
+    pruning_recipe: Recipe = SGDRecipe(epochs=6, lr=0.05, weight_decay=5e-4)
+    depth: int
+    model: str | None = None
 
     def __init__(
         self,
         data: str | PathLike[str] | None = None,
         *,
         depth: int = 20,
+        model: str | None = None,
         checkpoint: str | PathLike[str] | None = None,
         holdout: int = 5000,
         batch_size: int = 128,
         device: str | torch.device = "cpu",
         bf16: bool = False,
     ) -> None:
-        self.depth = depth
+        if model is not None and depth != 20:
+            raise ArgumentError("Cifar10", "depth", depth, f"must be left out beside model={model!r}")
+        self._choose(depth, model)
         self.checkpoint = checkpoint
         splits = _splits(read_cifar10(data, "train"), read_cifar10(data, "test"), holdout)
         super().__init__(splits, batch_size=batch_size, augment=CropFlip(), device=device, bf16=bf16)
         self._mean = torch.tensor(MEAN, device=self.device).mul(255).reshape(1, 3, 1, 1)
         self._std = torch.tensor(STD, device=self.device).mul(255).reshape(1, 3, 1, 1)
 
+    def _choose(self, depth: int, model: str | None) -> None:
+        """Sets what describes the network: `depth` for a thin ResNet, `model` for any other, never both.
+
+        Attributes identify a run (`slrprune.compare.identity`): those of a thin ResNet are the same whether it was
+        asked for by its depth or by its name.
+        """
+        if model is not None:
+            check_cifar_model(model)
+        if model is None or model in THIN_RESNETS:
+            self.depth = depth if model is None else THIN_RESNETS[model]
+            return
+        self.model = model
+        self.dense_recipe, self.pruning_recipe = CIFAR_MODELS[model].dense_recipe, CIFAR_MODELS[model].pruning_recipe
+
     @property
     def model_name(self) -> str:
         """The model's name in records, for example "resnet20"."""
-        return f"resnet{self.depth}"
+        return f"resnet{self.depth}" if self.model is None else self.model
 
-    def build_model(self) -> ResNetCifar:
-        """A ResNet with fresh weights, in channels-last memory format (a third faster on CPUs)."""
-        model = ResNetCifar(self.depth).to(self.device)
+    def build_model(self) -> nn.Module:
+        """The network with fresh weights, in channels-last memory format (a third faster on CPUs)."""
+        fresh = ResNetCifar(self.depth) if self.model is None else CIFAR_MODELS[self.model].build()
         # torch's annotations do not know that a module's memory format can be set alone
-        channels_last: ResNetCifar = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return channels_last
+        model: nn.Module = fresh.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
 
-    def pretrained(self) -> ResNetCifar | None:
-        """The ResNet with the checkpoint's weights; None without a checkpoint.
+    def pretrained(self) -> nn.Module | None:
+        """The network with the checkpoint's weights; None without a checkpoint.
 
         Raises:
             DataError: the checkpoint cannot be read.
@@ -93,7 +116,8 @@ class Cifar10(TensorTask):
         try:
             model.load_state_dict(load_checkpoint(self.checkpoint))
         except RuntimeError as error:
-            raise StateError(f"Cifar10(depth={self.depth})", f"{self.checkpoint} belongs to another model") from error
+            asked = f"depth={self.depth}" if self.model is None else f"model={self.model!r}"
+            raise StateError(f"Cifar10({asked})", f"{self.checkpoint} belongs to another model") from error
         return model
 
     def prepare(self, inputs: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ Krizhevsky: Learning multiple layers of features from tiny images, 2009. The bin
 (`train/<class>/*.png`, `test/<class>/*.png`) give the same arrays; the format is told from the files that are there.
 """
 
-import os
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -17,10 +16,8 @@ from numpy.typing import NDArray
 from slrprune.errors import ArgumentError, DataError
 from slrprune.tasks.cifar10_folder import read_image_folder
 from slrprune.tasks.cifar10_pickle import read_pickle
+from slrprune.tasks.data_folder import data_folder
 from slrprune.tasks.tensor_task import Labelled
-
-VARIABLE = "SLRPRUNE_DATA"
-"""Environment variable that names the data folder where no argument does."""
 
 CLASSES = 10
 PIXELS = 3 * 32 * 32
@@ -52,23 +49,12 @@ def read_cifar10(data: str | PathLike[str] | None, split: str, *, per_file: int 
     """
     if split not in BATCHES:
         raise ArgumentError("read_cifar10", "split", split, "must be 'train' or 'test'")
-    read, files = _locate(_folder(data), split)
+    read, files = _locate(data_folder("read_cifar10", data), split)
     parts = [read(file) for file in files]
     for file, (images, labels) in zip(files, parts, strict=True):
         _check(file, images, labels, None if read is read_image_folder else per_file)
     images = np.concatenate([images for images, _ in parts]).reshape(-1, 3, 32, 32)
     return Labelled(torch.from_numpy(images), torch.from_numpy(np.concatenate([labels for _, labels in parts])))
-
-
-def _folder(data: str | PathLike[str] | None) -> Path:
-    chosen = os.environ.get(VARIABLE) if data is None else data
-    if not chosen:
-        way_out = f"Give data=FOLDER, or set the environment variable {VARIABLE}."
-        raise DataError("read_cifar10", "no data folder is known", way_out)
-    folder = Path(chosen)
-    if not folder.is_dir():
-        raise DataError("read_cifar10", f"there is no folder {folder}")
-    return folder
 
 
 def _locate(data: Path, split: str) -> tuple[Callable[[Path], _Arrays], list[Path]]:

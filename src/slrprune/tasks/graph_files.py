@@ -72,18 +72,19 @@ class _Report:
     """Refuses or counts what cannot be used."""
 
     def __init__(self, path: Path, strict: bool, tally: Tally) -> None:
-        self._path, self._strict, self._tally = path, strict, tally
+        self.path, self._strict, self._tally = path, strict, tally
 
     def bad(self, reason: str, where: str) -> None:
         if self._strict:
             way_out = "Correct the file, or leave strict out to have it skipped."
-            raise DataError("graph", f"{self._path}: {reason} ({where})", way_out)
-        self._tally.add(reason, f"{self._path.name}, {where}")
+            raise DataError("graph", f"{self.path}: {reason} ({where})", way_out)
+        self._tally.add(reason, f"{self.path.name}, {where}")
 
 
 def _read(path: Path) -> _Arrays:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # Opened here, since numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             missing = [key for key in _KEYS if key not in content]
             if missing:
                 raise DataError("graph", f"{path} has no array {missing[0]!r}", f"It needs: {', '.join(_KEYS)}.")
@@ -138,7 +139,7 @@ def _usable(
         else:
             kept.append(node)
     if not kept:
-        raise DataError("graph", f"{report._path}: no node of {split!r} can be used")
+        raise DataError("graph", f"{report.path}: no node of {split!r} can be used")
     return np.array(kept, np.int64)
 
 

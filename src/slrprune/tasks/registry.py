@@ -9,9 +9,14 @@ from slrprune.tasks.base import Task
 from slrprune.tasks.cifar10 import Cifar10
 from slrprune.tasks.digits import Digits
 from slrprune.tasks.graph import Graph
+from slrprune.tasks.imagenet import ImageNet
+from slrprune.tasks.kitti import Kitti
 from slrprune.tasks.text import Text
+from slrprune.tasks.tusimple import TuSimple
 
-_TASKS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in (Digits, Cifar10, Graph, Text)})
+_TASKS: Mapping[str, type[Task]] = MappingProxyType(
+    {task.name: task for task in (Digits, Cifar10, ImageNet, Kitti, TuSimple, Graph, Text)}
+)
 
 
 def available() -> tuple[str, ...]:

@@ -142,7 +142,7 @@ class Text(Task):
     def _asked(self, order: Sequence[int], split: Split, generator: torch.Generator) -> Iterator[Batch]:
         for start in range(0, len(order), self.batch_size):
             windows = [self._windows[split][number] for number in order[start : start + self.batch_size]]
-            tokens = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=self._padding)
+            tokens = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=self._source.padding)
             lengths = torch.tensor([len(window) for window in windows])
             is_real = torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)
             inputs, targets = self._objective.ask(tokens, is_real, generator)
@@ -157,12 +157,8 @@ class Text(Task):
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction=reduction
         )
 
-    @property
-    def _padding(self) -> int:
-        return 0
-
     def _wrapped(self, network: nn.Module) -> LanguageModel:
-        return LanguageModel(network, self._padding if self._source.is_masked else None).to(self.device)
+        return LanguageModel(network, self._source.padding if self._source.is_masked else None).to(self.device)
 
     def _cut(self, texts: Sequence[str], tokens: Tokens, split: Split, strict: bool) -> tuple[Tensor, ...]:
         """The texts of a split as windows of 2 to `length` tokens."""

@@ -58,12 +58,14 @@ class Source(ABC):
         context: the longest text the model takes, in tokens.
         vocabulary: number of tokens that the model knows.
         is_masked: whether it fills in hidden tokens; otherwise it continues texts.
+        padding: the token that fills short texts up.
     """
 
     name: str
     context: int
     vocabulary: int
     is_masked: bool
+    padding: int = 0
 
     @abstractmethod
     def tokens(self) -> Tokens:
@@ -145,6 +147,7 @@ class HubSource(Source):
         self.is_masked = by_itself if masked is None else masked
         self.context = int(getattr(self._config, "max_position_embeddings", None) or 2**31)
         self.vocabulary = int(self._config.vocab_size)
+        self.padding = int(getattr(self._config, "pad_token_id", None) or 0)
         self._kind = transformers.AutoModelForMaskedLM if self.is_masked else transformers.AutoModelForCausalLM
 
     def tokens(self) -> "HubTokens":

@@ -1,0 +1,179 @@
+"""Images of a Hugging Face data set, streamed: nothing is downloaded beforehand, and nothing is kept."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from slrprune.errors import DataError, MissingExtraError, UsageError
+from slrprune.tasks.base import Batch, Split
+from slrprune.tasks.complaints import Complaints
+from slrprune.tasks.image_data import Images
+from slrprune.tasks.image_transforms import Transform, opened, transformed
+from slrprune.tasks.tally import Tally
+
+BUFFER = 10_000
+"""Images among which a stream is shuffled; its files are shuffled, too."""
+
+_Found = list[tuple[str, str]]
+
+
+class StreamedImages(Images):
+    """The splits "train" and "validation" (or "test") of a data set; the latter is the "test" split.
+
+    Each worker reads files of its own, so the order is a function of (seed, epoch) and of the number of workers.
+
+    Args:
+        name: of the data set on the hub, or a folder with its files (parquet, or images in class folders).
+        train: transform of training images.
+        evaluation: transform of all others.
+        count: number of training images; None asks the data set.
+        workers: processes that load ahead; 0 loads in this one. Never more than the data set has files.
+        strict: decode every image once, now, and refuse the first bad one; otherwise bad ones are skipped when met.
+
+    Raises:
+        DataError: the data set cannot be loaded, lacks a split or a column, or does not know its length; with
+            `strict` a bad image or label.
+        MissingExtraError: datasets is not installed.
+    """
+
+    def __init__(
+        self, name: str, *, train: Transform, evaluation: Transform, count: int | None, workers: int, strict: bool
+    ) -> None:
+        self.name, self.workers, self.strict = name, workers, strict
+        self._train, self._evaluation = train, evaluation
+        found = _opened_dataset(name)
+        test = next((split for split in ("validation", "val", "test") if split in found), None)
+        if "train" not in found or test is None:
+            problem = f"the data set {name!r} has the splits {', '.join(sorted(found))}"
+            raise DataError("ImageNet", problem, "It needs train, and validation or test.")
+        self._names: dict[Split, str] = {"train": "train", "test": test}
+        features = found["train"].features or {}
+        columns = {"image", "label"} - set(features)
+        if columns or not getattr(features["label"], "num_classes", None):
+            problem = f"the data set {name!r} has the columns {', '.join(features)}"
+            raise DataError("ImageNet", problem, "It needs image, and label with the names of its classes.")
+        self.classes = int(features["label"].num_classes)
+        known = (found["train"].info.splits or {}).get("train")
+        length = count if count is not None else (known.num_examples if known else None)
+        if not length:
+            raise DataError(
+                "ImageNet", f"the data set {name!r} does not say how many images it has", "Give count=NUMBER."
+            )
+        self.count = int(length)
+        if strict:
+            for split in self._names:
+                for _ in self.in_order(split, 1, torch.device("cpu"), Tally()):
+                    pass
+
+    def training(self, size: int, epoch: int, seed: int, device: torch.device, tally: Tally) -> Iterator[Batch]:
+        """One pass; the stream begins anew where skipped images leave it short."""
+        batches = self._loaded("train", size, (seed, epoch), device, tally)
+        return islice(batches, self.count // size)
+
+    def in_order(self, split: Split, size: int, device: torch.device, tally: Tally) -> Iterator[Batch]:
+        """One pass in the order of the files."""
+        if split not in self._names:
+            problem = f"there is no {split!r} split in a stream"
+            raise UsageError("imagenet", problem, "Use a folder of images, of which some can be held out.")
+        return self._loaded(split, size, None, device, tally)
+
+    def _loaded(
+        self, split: Split, size: int, drawn_from: tuple[int, int] | None, device: torch.device, tally: Tally
+    ) -> Iterator[Batch]:
+        stream = _opened_dataset(self.name)[self._names[split]]
+        workers = min(self.workers, stream.num_shards)
+        batches = _Stream(self, stream, size, drawn_from)
+        options: dict[str, Any] = {"generator": torch.Generator()} if workers else {}
+        loader = DataLoader(
+            batches, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda" and workers > 0, **options
+        )
+        for (images, labels), found in loader:
+            for reason, name in found:
+                tally.add(reason, name)
+            if len(labels):
+                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+    def example(
+        self, entry: dict[str, Any], where: str, rng: np.random.Generator | None, complaints: Complaints
+    ) -> tuple[Tensor, int] | None:
+        """One transformed image and its class; None where it is bad, and `complaints` hears of it."""
+        stored, label = entry["image"] or {}, entry["label"]
+        name = f"{stored.get('path') or 'image'} ({where})"
+        if label is None or not 0 <= label < self.classes:
+            complaints.add(f"labels are outside [0, {self.classes:,})", name)
+            return None
+        content = stored.get("bytes")
+        if content is None:
+            complaints.add("images are missing", name)
+            return None
+        image = opened(content, name, complaints)
+        if image is None:
+            return None
+        return transformed(image, self._evaluation if rng is None else self._train, rng), int(label)
+
+
+class _Stream(IterableDataset[tuple[Batch, _Found]]):
+    """Whole batches, each with what was wrong; for training without an end, so that every batch is full."""
+
+    def __init__(self, images: StreamedImages, stream: Any, size: int, drawn_from: tuple[int, int] | None) -> None:
+        self.images, self.stream, self.size, self.drawn_from = images, stream, size, drawn_from
+
+    def __iter__(self) -> Iterator[tuple[Batch, _Found]]:
+        worker = get_worker_info()
+        number, total = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        passes = iter(range(2**31)) if self.drawn_from is not None else iter(range(1))
+        examples: list[tuple[Tensor, int]] = []
+        complaints = Complaints("ImageNet", self.images.strict)
+        for turn in passes:
+            usable = 0
+            for place, entry in enumerate(self._share(number, total, turn)):
+                drawn = None if self.drawn_from is None else (*self.drawn_from, turn, number, place)
+                rng = None if drawn is None else np.random.default_rng(drawn)
+                example = self.images.example(entry, f"number {place} of file group {number}", rng, complaints)
+                if example is not None:
+                    examples.append(example)
+                    usable += 1
+                if len(examples) == self.size:
+                    yield _collated(examples), complaints.found
+                    examples, complaints = [], Complaints("ImageNet", self.images.strict)
+            if self.drawn_from is not None and not usable:
+                raise DataError("ImageNet", f"not one training image of {self.images.name!r} can be used")
+        if examples or complaints.found:
+            yield _collated(examples), complaints.found
+
+    def _share(self, number: int, total: int, turn: int) -> Any:
+        """The files of one worker, in the order of this turn."""
+        stream = self.stream
+        if self.drawn_from is not None:
+            seed = int(np.random.SeedSequence((*self.drawn_from, turn)).generate_state(1)[0])
+            stream = stream.shuffle(seed=seed, buffer_size=BUFFER)
+        return stream.shard(total, number) if total > 1 else stream
+
+
+def _collated(examples: list[tuple[Tensor, int]]) -> Batch:
+    if not examples:
+        return torch.empty(0), torch.empty(0, dtype=torch.int64)
+    images, labels = zip(*examples, strict=True)
+    return torch.stack(images), torch.tensor(labels)
+
+
+def _opened_dataset(name: str) -> Any:
+    """The splits by name, images left undecoded: this file decodes them, so that a bad one stops nothing."""
+    if find_spec("datasets") is None:
+        raise MissingExtraError("Streaming a data set", "datasets", "datasets")
+    import datasets
+
+    try:
+        found = datasets.load_dataset(name, streaming=True)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DataError("ImageNet", f"the data set {name!r} cannot be loaded ({type(error).__name__})") from error
+    for split, stream in found.items():
+        if "image" in (stream.features or {}):
+            found[split] = stream.cast_column("image", datasets.Image(decode=False))
+    return found

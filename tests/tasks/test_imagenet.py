@@ -1,0 +1,173 @@
+"""The ImageNet task on small folders of made-up images."""
+
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from slrprune.compare.identity import fingerprint
+from slrprune.errors import ArgumentError, DataError, StateError, UsageError
+from slrprune.tasks import ImageNet
+
+CLASSES = ("n01", "n02", "n03")
+
+
+def write_images(folder, per_class):
+    """Squares of one colour, a hue per class; some grey, some small, as in the wild."""
+    generator = np.random.default_rng(0)
+    for number, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True)
+        for image in range(per_class):
+            pixels = generator.integers(0, 60, (40 + 4 * image, 48, 3), np.uint8)
+            pixels[..., number] += 150
+            picture = Image.fromarray(pixels)
+            (picture.convert("L") if image == 1 else picture).save(folder / name / f"{image}.JPEG")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    root = tmp_path_factory.mktemp("imagenet")
+    write_images(root / "train", 6)
+    write_images(root / "val", 3)
+    return root
+
+
+@pytest.fixture
+def root(original, tmp_path):
+    """A copy of the folder for a test that breaks it."""
+    return shutil.copytree(original, tmp_path / "images")
+
+
+def make(root, **options):
+    return ImageNet(root, **({"model": "resnet18", "size": 32, "batch_size": 4, "workers": 0} | options))
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:400])
+
+
+def test_batches_are_shuffled_full_and_a_function_of_seed_and_epoch(original):
+    task = make(original)
+    assert (task.steps_per_epoch, task.images.classes, task.model_name) == (4, 3, "resnet18")
+    first, again, other = (list(task.batches("train", epoch, seed=1)) for epoch in (0, 0, 1))
+    assert [images.shape for images, _ in first] == [(4, 3, 32, 32)] * 4
+    assert all(torch.equal(a, b) for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
+    assert not all(torch.equal(one[0], two[0]) for one, two in zip(first, other, strict=True))
+
+
+def test_global_random_numbers_are_neither_read_nor_moved(original):
+    task = make(original)
+    before = torch.get_rng_state()
+    first = next(task.batches("train"))[0]
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(99)
+    assert torch.equal(next(task.batches("train"))[0], first)
+
+
+def test_workers_change_nothing(original):
+    here, there = (list(make(original, workers=workers).batches("train")) for workers in (0, 2))
+    assert all(torch.equal(a, b) for one, two in zip(here, there, strict=True) for a, b in zip(one, two, strict=True))
+
+
+def test_test_images_come_in_order_with_the_published_normalization(original):
+    images, labels = next(make(original, batch_size=9).batches("test"))
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    # class 0 is red: (180 / 255 - 0.485) / 0.229 on average
+    assert images[0, 0].mean().item() == pytest.approx((180 / 255 - 0.485) / 0.229, abs=0.1)
+
+
+def test_held_out_images_are_not_trained_on(original):
+    task = make(original, holdout=6, batch_size=6)
+    assert task.images.count == 12
+    assert [labels.bincount().tolist() for _, labels in task.batches("val")] == [[2, 2, 2]]
+    with pytest.raises(UsageError, match=r"imagenet: there is no 'val' split\."):
+        next(make(original).batches("val"))
+
+
+class ByColour(nn.Module):
+    """Ranks the classes by the brightness of red, green and blue."""
+
+    def forward(self, images):
+        return images.mean(dim=(2, 3))
+
+
+class Reversed(ByColour):
+    """The right class always comes last."""
+
+    def forward(self, images):
+        return -super().forward(images)
+
+
+def test_top_accuracies(original):
+    task = make(original)
+    with_grey = 3  # one image of each class is grey, and the normalized channels of grey are brightest in blue
+    top1, top5 = task.top_accuracies(ByColour(), "test")
+    assert top1 == pytest.approx(100 * (9 - with_grey + 1) / 9)
+    assert top5 == 100
+    assert task.evaluate(Reversed(), "test") < 40
+
+
+def test_a_truncated_image_is_skipped_with_a_count(root):
+    truncate(root / "train" / "n02" / "3.JPEG")
+    truncate(root / "val" / "n01" / "0.JPEG")
+    task = make(root)
+    assert all(len(images) == 4 for images, _ in task.batches("train"))
+    assert sum(len(images) for images, _ in task.batches("test")) == 8
+    assert any("train/n02/3.JPEG" in sentence and "val/n01/0.JPEG" in sentence for sentence in task.warnings())
+
+
+def test_strict_refuses_a_truncated_image_before_training(root):
+    truncate(root / "train" / "n02" / "3.JPEG")
+    with pytest.raises(DataError, match=r"train/n02/3\.JPEG: images are truncated or cannot be read"):
+        make(root, strict=True)
+
+
+def test_a_missing_or_odd_folder_is_named(root):
+    shutil.rmtree(root / "val" / "n03")
+    with pytest.raises(DataError, match=r"ImageNet: the folder .*val/n03 is missing\."):
+        make(root)
+    (root / "val" / "n03").mkdir()
+    with pytest.raises(DataError, match=r"val/n03 holds no image\. Images end in \.jpeg"):
+        make(root)
+    shutil.rmtree(root / "val")
+    with pytest.raises(DataError, match=r"the folder .*val is missing\. The layout is train/<class>/\*"):
+        make(root)
+    (root / "val").mkdir()
+    with pytest.raises(DataError, match=r"val holds no class folders\. Sort its images into one folder for each class"):
+        make(root)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "resnet81"}, r"ImageNet\(model='resnet81'\): model must be a model of timm\. The closest are "),
+        ({"batch_size": 19}, r"batch_size must be in \[1, 18\]"),
+        ({"holdout": 18}, r"holdout must be in \[0, 18\)"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\)"),
+        ({"workers": -1}, r"workers must be at least 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(original, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        make(original, **options)
+
+
+def test_dense_weights(original, tmp_path):
+    task = make(original)
+    assert task.pretrained() is None  # timm's weights are for 1,000 classes
+    model = task.build_model()
+    torch.save(model.state_dict(), tmp_path / "dense.pth")
+    loaded = make(original, checkpoint=tmp_path / "dense.pth").pretrained()
+    assert all(map(torch.equal, loaded.parameters(), model.parameters()))
+    with pytest.raises(StateError, match=r"ImageNet\(model='resnet34'\): .* belongs to another model"):
+        make(original, model="resnet34", checkpoint=tmp_path / "dense.pth").pretrained()
+
+
+def test_the_fingerprint_follows_the_settings_and_not_the_place(original, root):
+    assert fingerprint(make(original)) == fingerprint(make(root))
+    assert fingerprint(make(original)) != fingerprint(make(original, size=40))
+    assert pickle.loads(pickle.dumps(make(original))).steps_per_epoch == 4
