@@ -21,6 +21,6 @@ def kitti_copy(made_kitti, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def kitti_task(made_kitti):
+def task(made_kitti):
     """The task with the small network and no validation split."""
     return Kitti(made_kitti, design="reduced", holdout=0)
