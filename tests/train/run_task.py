@@ -2,6 +2,7 @@
 
 import blobs as support
 from torch import nn
+from torch.nn import functional
 
 from slrprune.tasks import SGDRecipe
 
@@ -37,6 +38,28 @@ class Wide(Blobs):
     def build_model(self):
         """Wider."""
         return nn.Sequential(nn.Linear(8, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 4))
+
+
+class Even(Blobs):
+    """In float64, and no batch statistics: the mean over processes is the mean over the batch."""
+
+    def build_model(self):
+        """Two linear layers."""
+        return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).double()
+
+    def prepare(self, inputs):
+        """To float64."""
+        return inputs.double()
+
+    def loss(self, model, batch):
+        """In float64 throughout."""
+        inputs, targets = batch
+        return functional.cross_entropy(model(inputs), targets)
+
+
+def even():
+    """For several processes."""
+    return Even()
 
 
 def blobs(batch_size=16, has_val=True):

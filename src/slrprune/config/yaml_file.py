@@ -69,5 +69,6 @@ def _walk(node: yaml.Node, path: Path_, lines: Lines) -> None:
             _walk(value, here, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, entry in enumerate(node.value):
-            lines.of[(*path, index)] = entry.start_mark.line + 1
-            _walk(entry, (*path, index), lines)
+            here = (*path, index)
+            lines.of[here] = entry.start_mark.line + 1
+            _walk(entry, here, lines)

@@ -67,7 +67,7 @@ def write_summary(plan: Plan, folder: RunFolder, facts: Mapping[str, Any], endin
         "skipped": [],
         "command": environment["command"],
         "started": environment["started"],
-        "resumed": facts.get("resumed", 0),
+        "resumed": len(environment["resumes"]),
         "slrprune": last["versions"].get("slrprune"),
         "machine": last["machine"],
         **ending,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from slrprune.distributed import Replicas
 from slrprune.errors import StateError
 from slrprune.masks import MaskKeeper
 from slrprune.pruner import Pruner
@@ -107,7 +108,9 @@ class PrunePhase(Phase):
         made: list[Pruner] = []
 
         def trainer(model: nn.Module, optimizer: Optimizer, steps: int) -> Trainer:
-            made.append(Pruner(model, optimizer, rules, total_steps=steps, method=plan.method))
+            # The model itself, not the wrapper around it: copies of it are evaluated.
+            world = Replicas() if plan.engine.processes > 1 else None
+            made.append(Pruner(model, optimizer, rules, total_steps=steps, method=plan.method, world=world))
             return PruningTrainer(optimizer, made[0], plan.engine)
 
         order = DataOrder(plan.config.seed)

@@ -48,7 +48,7 @@ class Session:
         self.observer, self.interruption = observer, interruption
         self.history = History(folder / "history.jsonl", is_main=plan.engine.is_main)
         self.checkpoints = Checkpoints(folder.checkpoints, plan.config.checkpoint.keep)
-        self.facts: dict[str, Any] = {"resumed": 0, "seconds_before": 0.0}
+        self.facts: dict[str, Any] = {"seconds_before": 0.0}
         self._written = 0
         self._saved_at = -1
         self._seconds_at: dict[int, float] = {}
@@ -138,7 +138,7 @@ class Session:
         state = found.state
         self._check_processes(found)
         prune.load_state_dict(state)
-        self.facts = dict(state["facts"]) | {"resumed": state["facts"]["resumed"] + 1}
+        self.facts = dict(state["facts"])
         self._written = len(prune.pruner.records())
         self._saved_at = step = state["step"]
         self.history.go_on(step, state["history_lines"])
