@@ -8,6 +8,7 @@ from slrprune.errors import (
     DataError,
     MissingExtraError,
     NonFiniteError,
+    RankError,
     RuleError,
     ShapeError,
     StateError,
@@ -31,6 +32,7 @@ from slrprune.errors import (
             ValueError,
         ),
         (NonFiniteError("fc.weight", "the weight"), "fc.weight: the weight is not finite.", ArithmeticError),
+        (RankError("step 3", "masks differ", "Load."), "step 3: masks differ. Load.", RuntimeError),
         (RuleError("rule 'a'", "matches nothing", "Try b."), "rule 'a': matches nothing. Try b.", ValueError),
         (StateError("load", "is damaged"), "load: is damaged.", ValueError),
         (UsageError("Pruner", "is done", "Build another."), "Pruner: is done. Build another.", RuntimeError),
@@ -50,8 +52,8 @@ def test_sentences(error: SlrpruneError, text: str, also: type[Exception]) -> No
 
 
 def test_every_error_has_a_sentence_above() -> None:
-    kinds = {ArgumentError, DataError, MissingExtraError, NonFiniteError, RuleError, ShapeError, StateError, UsageError}
-    assert set(SlrpruneError.__subclasses__()) == kinds
+    kinds = {ArgumentError, DataError, MissingExtraError, NonFiniteError, RankError, RuleError, ShapeError, StateError}
+    assert set(SlrpruneError.__subclasses__()) == kinds | {UsageError}
 
 
 def test_closest_lists_the_most_similar_first() -> None:
