@@ -23,7 +23,6 @@ class Layers {
   }
 
   show() {
-    this.drawBars();
     this.choose(this.chosen);
   }
 
@@ -117,9 +116,12 @@ function barsFigure(run, measure, shown, chosen, width) {
   });
   const data = measure.dense ? [bar(`dense, ${measure.title}`, measure.dense, ink("pale"), { width: 0.8 })] : [];
   data.push(bar(measure.title, measure.values, color(0), { width: measure.dense ? 0.5 : 0.7 }));
-  const ticks = { tickvals: places, ticktext: withoutCommonEnd(names).map((name) => plain(shortened(name, room))), range: [places.length - 0.4, -0.6], fixedrange: true, showgrid: false };
-  const x = axis(measure.title + (measure.suffix.trim() ? `, ${measure.suffix.trim()}` : ""), { side: "top", fixedrange: true, ...(measure.key === "sparsity" ? { range: [0, 100] } : { rangemode: "tozero" }) });
-  return { data, layout: layout({ barmode: "overlay", xaxis: x, yaxis: axis("", ticks), showlegend: false, margin: { l: 8, r: 14, t: 44, b: 8 } }) };
+  const labels = withoutCommonEnd(names).map((name) => shortened(name, room));
+  // Measuring hundreds of labels would take seconds, so their room is reckoned from their letters.
+  const left = 12 + 7 * Math.max(...labels.map((label) => label.length));
+  const ticks = { automargin: false, tickvals: places, ticktext: labels.map(plain), range: [places.length - 0.4, -0.6], fixedrange: true, showgrid: false };
+  const x = axis(measure.title + (measure.suffix.trim() ? `, ${measure.suffix.trim()}` : ""), { side: "top", automargin: false, fixedrange: true, ...(measure.key === "sparsity" ? { range: [0, 100] } : { rangemode: "tozero" }) });
+  return { data, layout: layout({ barmode: "overlay", xaxis: x, yaxis: axis("", ticks), showlegend: false, margin: { l: left, r: 18, t: 48, b: 8 } }) };
 }
 
 // What all names end in tells nothing.
