@@ -43,7 +43,10 @@ def prune(
         "seed": seed,
         "data": None if data is None else str(data),
     }
-    given = [name for name, value in {"TASK": task, "--config": config, "--out": folder, **flags}.items() if value]
+    named_flags = {f"--{name}": value for name, value in flags.items()}
+    given = [
+        name for name, value in {"TASK": task, "--config": config, "--out": folder, **named_flags}.items() if value
+    ]
     if resume is not None and (given or override):
         named = ", ".join([*given, *(["--set"] if override else [])])
         raise UsageError("prune", f"--resume goes on as the run began, and {named} would change it", "Leave it out.")

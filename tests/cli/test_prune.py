@@ -1,0 +1,103 @@
+"""`slrprune prune` and `slrprune validate` on a tiny task."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from slrprune.tasks import task_class
+
+pytest.importorskip("accelerate", reason="runs need accelerate, of the extra train")
+
+QUICK = ("--set", "tracker=none", "--set", "latency=false", "--set", "report=false", "--set", "device=cpu")
+
+
+def test_a_run_ends_with_its_figures_and_its_folder(slrprune):
+    result = slrprune("prune", "blobs", "--sparsity", "0.5", "--retrain", "1", "--out", "run", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    first, second, *_ = result.stdout.splitlines()
+    assert first.startswith("accuracy on the test split: ")
+    assert "% after the cut, " in first
+    assert first.endswith("% after 1 epochs of retraining")
+    assert second.startswith("sparsity 50.00% of the pruned weights, 2.0x; ")
+    assert result.stdout.splitlines()[-1] == "The run: run"
+    assert "pruning, epoch 4/4: loss " in result.stderr
+    assert "% after the cut" in result.stderr
+    assert json.loads(Path("run/summary.json").read_text())["command"].startswith("slrprune ")
+
+
+def test_json_holds_the_summary(slrprune):
+    result = slrprune("prune", "blobs", "--sparsity", "0.5", "--epochs", "2", "--out", "run", "--json", *QUICK)
+    found = json.loads(result.stdout)
+    assert (found["folder"], found["status"], found["epochs"]) == ("run", "ok", 2)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_its_code_and_the_command_that_goes_on(slrprune, monkeypatch, signum):
+    blobs = task_class("blobs")
+    loss, calls = blobs.loss, []
+
+    def counted(self, model, batch):
+        calls.append(None)
+        if len(calls) == 40:  # 24 steps of dense training come first
+            os.kill(os.getpid(), signum)
+        return loss(self, model, batch)
+
+    monkeypatch.setattr(blobs, "loss", counted)
+    stopped = slrprune("prune", "blobs", "--sparsity", "0.5", "--out", "run", *QUICK)
+    assert stopped.exit_code == 128 + signum
+    assert "Stopped, and saved. Go on with: slrprune prune --resume run" in stopped.stderr
+    result = slrprune("prune", "--resume", "run")
+    assert result.exit_code == 0, result.stderr
+    assert "Going on from step-00000016." in result.stderr
+    assert json.loads(Path("run/summary.json").read_text())["resumed"] == 1
+    again = slrprune("prune", "--resume", "run")
+    assert again.exit_code == 1
+    assert "the run has come to its end already" in again.stderr
+
+
+def test_a_diverged_run_ends_with_1_and_says_why(slrprune):
+    result = slrprune("prune", "blobs", "--set", "lr=1e30", "--out", "run", *QUICK)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("Diverged: ")
+    assert json.loads(Path("run/summary.json").read_text())["status"] == "diverged"
+
+
+def test_five_mistakes_of_a_file_are_told_at_once(slrprune):
+    Path("run.yaml").write_text("task: blobz\nsparsity: 2\nepochs: 0\nmethode: slr\nprecision: fp8\n")
+    for verb in (("validate", "run.yaml"), ("prune", "--config", "run.yaml")):
+        result = slrprune(*verb)
+        assert result.exit_code == 1
+        lines = result.stderr.splitlines()
+        assert lines[0] == "slrprune: run.yaml: 5 mistakes."
+        assert [line.split(":")[0].strip() for line in lines[1:]] == [f"line {number}" for number in (1, 2, 3, 4, 5)]
+    found = json.loads(slrprune("validate", "run.yaml", "--json").stdout)
+    assert [problem["field"] for problem in found["problems"]] == ["task", "sparsity", "epochs", "methode", "precision"]
+
+
+def test_a_file_without_mistakes_is_said_to_be_one(slrprune):
+    Path("run.yaml").write_text("task: blobs\n")
+    result = slrprune("validate", "run.yaml")
+    assert (result.exit_code, result.stdout) == (0, "run.yaml: no mistakes.\n")
+    assert json.loads(slrprune("validate", "run.yaml", "--json").stdout)["config"]["method"] == "slr"
+
+
+def test_the_schema_is_printed(slrprune):
+    assert "sparsity" in json.loads(slrprune("validate", "--schema").stdout)["properties"]
+
+
+def test_what_cannot_be_meant_is_refused(slrprune):
+    Path("run.yaml").write_text("task: blobs\n")
+    for arguments, sentence in (
+        (("prune",), "nothing to prune was named. Name a task, --config FILE or --resume RUN."),
+        (("prune", "--resume", "run", "--epochs", "3"), "--epochs"),
+        (("prune", "blobs", "--resume", "run"), "--resume goes on as the run began, and TASK would change it"),
+        (("prune", "--resume", "nowhere"), "is no folder of a run: it holds no config.yaml"),
+        (("validate",), "no configuration was named"),
+        (("validate", "nowhere.yaml"), "the configuration cannot be read"),
+    ):
+        result = slrprune(*arguments)
+        assert result.exit_code == 1
+        assert sentence in result.stderr
