@@ -24,21 +24,20 @@ from slrprune.tasks.vgg_cifar import VGG16Cifar
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 IMAGES = [path for path in sorted(RECIPES.glob("*.yaml")) if path.stem.startswith(("cifar10_", "imagenet_"))]
 LIMIT = 12 * 2**30
+WIDTHS = (8, 16, 24, 32)
 
 SMALL = {
     "resnet20": (lambda: ResNetCifar(20), 32),
-    "resnet18_cifar": (lambda: ResNetWideCifar(BasicBlock, (1, 1, 1, 1)), 16),
-    "resnet50_cifar": (lambda: ResNetWideCifar(Bottleneck, (1, 1, 1, 1)), 16),
-    "vgg16_cifar": (VGG16Cifar, 32),
+    "resnet18_cifar": (lambda: ResNetWideCifar(BasicBlock, (1, 2, 1, 1), widths=WIDTHS), 16),
+    "resnet50_cifar": (lambda: ResNetWideCifar(Bottleneck, (1, 2, 1, 1), widths=WIDTHS), 16),
+    "vgg16_cifar": (lambda: VGG16Cifar(stages=((8, 2), (16, 2), (16, 3), (32, 3), (32, 3))), 32),
     "mobilenetv2_cifar": (MobileNetV2Cifar, 16),
     "mixer_cifar": (lambda: MlpMixer(10, img_size=32, patch_size=4, num_blocks=2, embed_dim=32), 32),
     "swin_cifar": (
         lambda: SwinTransformer(32, 2, num_classes=10, embed_dim=24, depths=(2, 2), num_heads=(2, 4), window_size=4),
         32,
     ),
-    "resnet18": (lambda: timm.create_model("resnet18"), 64),
     "mobilenetv2_100": (lambda: timm.create_model("mobilenetv2_100"), 64),
-    "mixer_b16_224": (lambda: timm.create_model("mixer_b16_224", img_size=32, num_blocks=2, embed_dim=32), 32),
 }
 
 

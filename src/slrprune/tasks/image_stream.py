@@ -126,13 +126,13 @@ class _Stream(IterableDataset[tuple[Batch, _Found]]):
 
     def __iter__(self) -> Iterator[tuple[Batch, _Found]]:
         worker = get_worker_info()
-        number, total = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        number = 0 if worker is None else worker.id
         passes = iter(range(2**31)) if self.drawn_from is not None else iter(range(1))
         examples: list[tuple[Tensor, int]] = []
         complaints = Complaints("ImageNet", self.images.strict)
         for turn in passes:
             usable = 0
-            for place, entry in enumerate(self._share(number, total, turn)):
+            for place, entry in enumerate(self._turn(turn)):
                 drawn = None if self.drawn_from is None else (*self.drawn_from, turn, number, place)
                 rng = None if drawn is None else np.random.default_rng(drawn)
                 example = self.images.example(entry, f"number {place} of file group {number}", rng, complaints)
@@ -147,13 +147,13 @@ class _Stream(IterableDataset[tuple[Batch, _Found]]):
         if examples or complaints.found:
             yield _collated(examples), complaints.found
 
-    def _share(self, number: int, total: int, turn: int) -> Any:
-        """The files of one worker, in the order of this turn."""
+    def _turn(self, turn: int) -> Any:
+        """The images of one pass; in a worker, datasets itself gives those of the worker's own files."""
         stream = self.stream
         if self.drawn_from is not None:
             seed = int(np.random.SeedSequence((*self.drawn_from, turn)).generate_state(1)[0])
             stream = stream.shuffle(seed=seed, buffer_size=BUFFER)
-        return stream.shard(total, number) if total > 1 else stream
+        return stream
 
 
 def _collated(examples: list[tuple[Tensor, int]]) -> Batch:

@@ -20,15 +20,20 @@ class ResNetWideCifar(nn.Module):
         block: `BasicBlock` or `Bottleneck`.
         blocks: number of blocks in each of the four stages.
         classes: number of classes, at least 2.
+        widths: channels of the 3x3 convolutions in the four stages; the stem has as many as the first.
     """
 
     def __init__(
-        self, block: "type[BasicBlock] | type[Bottleneck]", blocks: tuple[int, int, int, int], classes: int = 10
+        self,
+        block: "type[BasicBlock] | type[Bottleneck]",
+        blocks: tuple[int, int, int, int],
+        classes: int = 10,
+        widths: tuple[int, int, int, int] = WIDTHS,
     ) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64)
-        inputs, stages = 64, []
-        for width, count, first in zip(WIDTHS, blocks, (1, 2, 2, 2), strict=True):
+        inputs, stages = widths[0], []
+        self.conv1, self.bn1 = nn.Conv2d(3, inputs, 3, padding=1, bias=False), nn.BatchNorm2d(inputs)
+        for width, count, first in zip(widths, blocks, (1, 2, 2, 2), strict=True):
             stage = []
             for stride in (first, *[1] * (count - 1)):
                 stage.append(block(inputs, width, stride))

@@ -17,13 +17,14 @@ class VGG16Cifar(nn.Module):
 
     Args:
         classes: number of classes, at least 2.
+        stages: channels and number of convolutions before each of the five poolings.
     """
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, stages: tuple[tuple[int, int], ...] = STAGES) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
-        for outputs, count in STAGES:
+        for outputs, count in stages:
             for _ in range(count):
                 layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
                 inputs = outputs
