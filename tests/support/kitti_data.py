@@ -68,8 +68,9 @@ def image_box(box):
                 u, v, w = PROJECTION @ np.append(TO_CAMERA @ np.array(corner), 1)
                 corners.append((u / w, v / w))
     u, v = np.array(corners).T
-    width, height = IMAGE_SIZE
-    return [*np.clip([u.min()], 0, width - 1), *np.clip([v.min()], 0, height - 1), *np.clip([u.max()], 0, width - 1), *np.clip([v.max()], 0, height - 1)]  # fmt: skip  # noqa: E501
+    last = np.array(IMAGE_SIZE) - 1
+    low, high = np.clip([u.min(), v.min()], 0, last), np.clip([u.max(), v.max()], 0, last)
+    return [*low, *high]
 
 
 def scan(rng, boxes, *, per_object=120, ground=300):

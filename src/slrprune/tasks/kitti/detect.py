@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -90,8 +89,3 @@ def detection_lines(found: Detections, classes: tuple[str, ...], calibration: Ca
 def of_scan(outputs: Outputs, number: int) -> Outputs:
     """The outputs of one scan of a batch."""
     return Outputs(*(part[number] for part in outputs))
-
-
-def detached(outputs: Outputs) -> Outputs:
-    """Outputs without a graph."""
-    return Outputs(*(torch.Tensor.detach(part) for part in outputs))

@@ -34,10 +34,10 @@ class Segmentation(LaneSystem):
         name: in records.
         size: height and width of the input, pixels, divisible by 32.
         width: channels of the backbone's first stage.
-        thickness: of a lane in the target, in output pixels, at least 1.
+        thickness: of a lane in the target, across it, in output pixels, at least 1.
     """
 
-    def __init__(self, name: str, size: tuple[int, int], width: int, *, thickness: int = 2) -> None:
+    def __init__(self, name: str, size: tuple[int, int], width: int, *, thickness: int = 1) -> None:
         super().__init__(name, size, width)
         self.thickness = thickness
 

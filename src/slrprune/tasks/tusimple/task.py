@@ -34,7 +34,7 @@ SYSTEMS: Mapping[str, LaneSystem] = MappingProxyType(
             RowAnchors("ufld", (288, 800), 64),
             Segmentation("lanenet", (256, 512), 64),
             RowAnchors("ufld_reduced", (64, 160), 8, rows=28, cells=50, hidden=128),
-            Segmentation("lanenet_reduced", (96, 192), 8, thickness=1),
+            Segmentation("lanenet_reduced", (96, 192), 8),
         )
     }
 )
