@@ -1,5 +1,6 @@
 """`slrprune prune`: one run, from its configuration to its report."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -51,9 +52,15 @@ def prune(
         named = ", ".join([*given, *(["--set"] if override else [])])
         raise UsageError("prune", f"--resume goes on as the run began, and {named} would change it", "Leave it out.")
     found = _followed(resume, folder, lambda: _configured(task, config, override or [], flags))
-    _show(found, as_json=as_json)
+    if _speaks():
+        _show(found, as_json=as_json)
     if not found.is_ok:
         raise typer.Exit(1)
+
+
+def _speaks() -> bool:
+    """Under torchrun every process comes here, and one of them speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _configured(task: str | None, path: Path | None, overrides: list[str], flags: dict[str, Any]) -> Any:
@@ -76,7 +83,9 @@ def _followed(folder_of_run: Path | None, folder: Path | None, configured: Any) 
     from slrprune.train import resume as go_on
 
     try:
-        with RunProgress(err()) as bar:
+        console = err()
+        console.quiet = not _speaks()
+        with RunProgress(console) as bar:
             if folder_of_run is not None:
                 return go_on(folder_of_run, observer=bar, command=command)
             return run(config, folder, observer=bar, command=command)

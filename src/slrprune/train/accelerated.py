@@ -1,5 +1,6 @@
 """The engine on Hugging Face Accelerate: mixed precision, accumulation, clipping, several processes."""
 
+import atexit
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,13 @@ class Accelerated(Engine):
     @property
     def device(self) -> torch.device:
         """Where this process trains."""
-        return self.accelerator.device
+        device = self.accelerator.device
+        assert isinstance(device, torch.device)
+        return device
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
         """Wraps the model, once, and under a scaler the optimizer, which `move` finds by the plain one."""
+        self.accelerator.free_memory()  # it would go on to unscale the gradients of a phase that is over
         if id(model) not in self._models:
             self._models = {id(model): self.accelerator.prepare(model)}
         # Without a scaler the wrapper would only look for optional packages at every step: half a millisecond.
@@ -152,12 +156,24 @@ class Accelerated(Engine):
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def close(self) -> None:
-        """Ends the process group and gives the process-wide state back, if this engine made it."""
-        if not self._owns_state:
-            return
+        """Ends the trackers, and gives the process-wide state back if this engine made it.
+
+        The process group stays until the process ends: it cannot be made twice under torchrun, and the next run in
+        these processes takes it over.
+        """
         from accelerate.state import AcceleratorState, GradientState
 
-        self.accelerator.end_training()
-        AcceleratorState._reset_state(reset_partial_state=True)
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        if not self._owns_state:
+            return
+        if self.processes > 1:
+            atexit.register(_end_process_group)
+        AcceleratorState._reset_state(reset_partial_state=self.processes == 1)
         GradientState._reset_state()
         self._owns_state = False
+
+
+def _end_process_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

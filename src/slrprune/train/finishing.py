@@ -9,7 +9,7 @@ from torch import nn
 
 from slrprune.errors import SlrpruneError
 from slrprune.records import SparsityReport
-from slrprune.train.dense import load_dense
+from slrprune.train.dense import fresh_model, load_dense
 from slrprune.train.phases import PrunePhase
 from slrprune.train.plan import Plan
 from slrprune.train.rundir.folder import RunFolder, write_model
@@ -24,7 +24,8 @@ def write_final_files(plan: Plan, folder: RunFolder, prune: PrunePhase, facts: M
     """Writes the model, its sparse file, layers and histograms; returns what the summary says about them."""
     from slrprune.deploy import save_sparse
 
-    model = prune.model.eval()
+    model = fresh_model(plan.task, plan.config.seed).eval()  # without what mixed precision has wrapped around forward
+    model.load_state_dict(prune.model.state_dict())
     report = prune.pruner.report()
     example = plan.task.example_input()
     write_model(model, folder / "model.safetensors")

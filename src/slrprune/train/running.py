@@ -137,8 +137,7 @@ def _executed(
         summary = write_summary(plan, folder, session.facts, ending)
         if plan.config.report and ending.get("status") is None and (why := write_page(folder.path)) is not None:
             session.observer.noted("warning", why)
-    plan.engine.any(False)  # the other processes wait for the files
-    return RunResult(folder.path, summary)
+    return RunResult(folder.path, plan.engine.gathered(summary)[0])  # the other processes wait for the files here
 
 
 def _write_environment(plan: Plan, folder: RunFolder, command: str | None) -> None:

@@ -95,7 +95,7 @@ class Session:
     def _dense_start(self) -> tuple[nn.Module, DenseFigures]:
         """The dense model and its figures, trained or loaded only once in the life of a run."""
         plan, path = self.plan, self.folder.dense
-        if not path.exists():
+        if plan.engine.any(not path.exists()):  # all processes have looked before the first one writes
             given = None if plan.config.dense is None else Path(plan.config.dense)
             model = given_model(plan.task, plan.config.seed, given) or self._train_dense()
             val = self._evaluate(model, "val") if plan.curve_split == "val" else None
@@ -140,7 +140,7 @@ class Session:
         prune.load_state_dict(state)
         self.facts = dict(state["facts"])
         self._written = len(prune.pruner.records())
-        self._saved_at = step = state["step"]
+        step = state["step"]
         self.history.go_on(step, state["history_lines"])
         self._start_tracker(step)
         for sentence in found.damaged:
@@ -162,6 +162,7 @@ class Session:
 
     def _drive(self, phase: Phase) -> None:
         self.observer.phase_began(phase.name, phase.loop.total_steps, phase.loop.at.steps)
+        self._saved_at = -1
         self._epoch_began = 0.0 if not phase.loop.at.step else phase.loop.at.seconds
         phase.loop.run(on_epoch=lambda loss: self._epoch(phase, loss), on_step=lambda: self._step(phase))
 
@@ -275,7 +276,8 @@ class Session:
 
     def _stop(self, phase: Phase) -> None:
         signum = self.interruption.signum or signal.SIGTERM
-        self._save(phase)
+        if self._saved_at != self._step_of(phase):
+            self._save(phase)
         if phase.name != "dense":
             text = f"{signal.Signals(signum).name} after step {self._step_of(phase)}."
             self._note("interrupted", self._step_of(phase), self._time_of(phase), text)

@@ -91,9 +91,9 @@ def _sparse_bytes(model: nn.Module) -> dict[str, int]:
 def _image(mask: Tensor) -> dict[str, Any]:
     """Density of the (out, in * kernel) matrix over at most 128 x 128 tiles."""
     matrix = mask.reshape(mask.shape[0], -1).float()
-    size = tuple(min(IMAGE, side) for side in matrix.shape)
-    tiles = F.adaptive_avg_pool2d(matrix[None], size)[0]
-    return {"rows": size[0], "columns": size[1], "density": [round(value, 3) for value in tiles.flatten().tolist()]}
+    rows, columns = (min(IMAGE, side) for side in matrix.shape)
+    tiles = F.adaptive_avg_pool2d(matrix[None], (rows, columns))[0]
+    return {"rows": rows, "columns": columns, "density": [round(value, 3) for value in tiles.flatten().tolist()]}
 
 
 def residual_of(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, float]:
