@@ -97,7 +97,8 @@ class PillarFeatures(nn.Module):
         strongest = (points * valid).amax(dim=2).transpose(1, 2)
         picture = strongest.new_zeros(len(pillars), strongest.shape[1], self.rows * self.columns + 1)
         picture = picture.scatter(2, cells.unsqueeze(1).expand_as(strongest), strongest)
-        return picture[..., :-1].unflatten(2, (self.rows, self.columns))
+        seen: Tensor = picture[..., :-1].unflatten(2, (self.rows, self.columns))
+        return seen
 
     def _decorated(self, pillars: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Nine numbers for each point, (n, p, m, 9), and each pillar's cell, (n, p); empty pillars share one beyond."""

@@ -110,8 +110,15 @@ class Kitti(Task):
         source = self._source(split)
         if split != "train":
             return self._in_order(source)
-        where = {"workers": self.workers, "device": self.device, "tally": self.tally}
-        return training_batches(source, size=self.batch_size, epoch=epoch, seed=seed, **where)
+        return training_batches(
+            source,
+            size=self.batch_size,
+            epoch=epoch,
+            seed=seed,
+            workers=self.workers,
+            device=self.device,
+            tally=self.tally,
+        )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean over the scans of `loss.scan_loss`."""

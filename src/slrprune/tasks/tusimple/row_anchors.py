@@ -111,8 +111,8 @@ class RowAnchorNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, cells + 1, rows, lanes)."""
-        logits: Tensor = self.cls(self.pool(self.backbone(images)[-1]).flatten(1))
-        return logits.unflatten(1, self.shape)
+        logits: Tensor = self.cls(self.pool(self.backbone(images)[-1]).flatten(1)).unflatten(1, self.shape)
+        return logits
 
 
 def places(lanes: Array, rows: Array, image_width: int) -> list[Array | None]:

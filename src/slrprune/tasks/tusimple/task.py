@@ -150,8 +150,15 @@ class TuSimple(Task):
         check_split("tusimple.batches", split)
         if split != "train":
             return self._in_order(split)
-        where = {"workers": self.workers, "device": self.device, "tally": self.tally}
-        return training_batches(self.sources[split], size=self.batch_size, epoch=epoch, seed=seed, **where)
+        return training_batches(
+            self.sources[split],
+            size=self.batch_size,
+            epoch=epoch,
+            seed=seed,
+            workers=self.workers,
+            device=self.device,
+            tally=self.tally,
+        )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The system's loss."""
@@ -187,8 +194,8 @@ class TuSimple(Task):
         return self.tally.sentences()
 
     def _in_order(self, split: Split) -> Iterator[Batch]:
-        where = {"workers": self.workers, "device": self.device, "tally": self.tally}
-        return ordered_batches(self.sources[split], size=self.batch_size, **where)
+        source, size = self.sources[split], self.batch_size
+        return ordered_batches(source, size=size, workers=self.workers, device=self.device, tally=self.tally)
 
     def _read(self, data: str | PathLike[str] | None) -> dict[Split, TuSimpleSource]:
         complaints = Complaints("TuSimple", self.strict)
