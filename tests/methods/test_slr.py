@@ -104,7 +104,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
     rule = sigma if isinstance(sigma, RelativeStepsize) else ConstantStepsize(sigma)
     options = {"momentum": 0.9, "weight_decay": 0.01}
     model, literal = Two(), Two()
-    pruner = _trained(model, SLR(sigma=sigma, interval=interval, ramp=ramp), **options)
+    pruner = _trained(model, SLR(sigma=sigma, conditional=False, interval=interval, ramp=ramp), **options)
     expected, memory = _literal(literal, 0.7, interval, rule.next, rule.first, ramp.progress, **options)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -117,7 +117,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
 
 def test_decay_shrinks_the_memory_once_per_update() -> None:
     model, literal = Two(), Two()
-    _trained(model, SLR(sigma=0.5, decay=0.1, interval=2, ramp=NoRamp()))
+    _trained(model, SLR(sigma=0.5, decay=0.1, conditional=False, interval=2, ramp=NoRamp()))
     expected, _ = _literal(literal, 0.7, 2, lambda *_: 0.5, 0.5, lambda _: 1.0, decay=0.1)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -125,7 +125,7 @@ def test_decay_shrinks_the_memory_once_per_update() -> None:
 
 def test_sigma_of_one_is_dynamic_pruning_with_feedback() -> None:
     model, other = Two(), Two()
-    pruner = _trained(model, SLR(sigma=1.0, ramp=NoRamp()))
+    pruner = _trained(model, SLR(sigma=1.0, conditional=False, ramp=NoRamp()))
 
     dense = [weight.detach().clone() for weight in other.weights]
     for _ in range(STEPS):
@@ -147,7 +147,9 @@ def test_relaxed_path_follows_its_formula() -> None:
     ramp = RelaxedPath(begin=0.0, end=0.5, power=2.0)
     sigma = 0.3
     optimizer = torch.optim.SGD(model.parameters(), lr=LR)
-    pruner = Pruner(model, optimizer, Global(0.7), total_steps=STEPS, method=SLR(sigma=sigma, ramp=ramp))
+    pruner = Pruner(
+        model, optimizer, Global(0.7), total_steps=STEPS, method=SLR(sigma=sigma, conditional=False, ramp=ramp)
+    )
 
     points = [weight.detach().clone() for weight in other.weights]
     masks, beta = [torch.ones_like(point) for point in points], 0.0
@@ -181,7 +183,9 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
     model = nn.Module()
     model.weight = weight
     optimizer = torch.optim.SGD([weight], lr=0.1)
-    pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=SLR(ramp=ramp))
+    pruner = Pruner(
+        model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=SLR(conditional=False, ramp=ramp)
+    )
     losses = [1.0 + 0.3 * math.sin(step / 3) for step in range(steps)]
 
     fast = slow = losses[0]
@@ -267,7 +271,7 @@ def test_early_cut_takes_what_the_memory_holds() -> None:
 def test_record_holds_the_residuals_of_the_update() -> None:
     weight = torch.tensor([[3.0, 1.0, -2.0, 0.5]])
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
-    method = SLR(sigma=0.5, ramp=NoRamp())
+    method = SLR(sigma=0.5, conditional=False, ramp=NoRamp())
     state = method.start(problem)
     first = method.update(problem, state, _moment(1))
     assert float(first.device["primal_residual"]) == pytest.approx(math.sqrt(1 + 0.25))  # W' - Z
@@ -302,7 +306,7 @@ def test_memory_of_16_bit_weights_is_float32(dtype: torch.dtype) -> None:
     """Steps of 1/1000 of the memory's size: a 16-bit memory would lose every one of them."""
     weight = torch.tensor([[4.0, 1.0]], dtype=dtype)
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
-    method = SLR(sigma=1.0, ramp=NoRamp())
+    method = SLR(sigma=1.0, conditional=False, ramp=NoRamp())
     state = method.start(problem)
     method.update(problem, state, _moment(1))
     for step in range(2, 102):

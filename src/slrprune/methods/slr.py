@@ -36,9 +36,10 @@ class SLR(Method):
                         V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
                         Z = M V;  R = (1 - M) V
 
-    sigma = 1 is dynamic pruning with feedback (Lin et al. 2020); below 1 the multipliers move more carefully than
-    ADMM's unit step, as surrogate relaxation asks. After every step the model is sparse at the ramp's present level:
-    it may be evaluated, saved, or stopped at any moment, and the hard cut at the end changes nothing.
+    sigma = 1 without the condition is dynamic pruning with feedback (Lin et al. 2020); below 1 the multipliers move
+    more carefully than ADMM's unit step, as surrogate relaxation asks. After every step the model is sparse at the
+    ramp's present level: it may be evaluated, saved, or stopped at any moment, and the hard cut at the end changes
+    nothing.
 
     Memory: one dense tensor D = Z + R (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
     each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.
@@ -47,14 +48,17 @@ class SLR(Method):
     feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
 
     Surrogate condition 1 compares averages of the mini-batch loss over about 20 and 200 steps: it holds where the short
-    one is below the long one, that is, where the subproblem is being improved. It is recorded, and it steers where it
-    is asked to: it holds back a `RelaxedPath` with slack, and the multipliers with `conditional`. All of that happens
-    on the device. There is no second condition: Z minimizes its subproblem exactly.
+    one is below the long one, that is, where the subproblem is being improved. Where it fails the multipliers stay, as
+    in the published method: off the support the steps of such a time are noise, and their sum would push weights out of
+    small layers (docs/ablation.md: without it a global budget of 98% can starve a classifier). It also holds back a
+    `RelaxedPath` with slack. Accelerators decide on the device. There is no second condition: Z minimizes its
+    subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it.
         decay: fraction of R forgotten at each update, in [0, 1).
-        conditional: whether an update at which condition 1 fails leaves the multipliers alone, as published.
+        conditional: whether the multipliers stay while condition 1 fails, as published; with False and `sigma=1.0` the
+            method is dynamic pruning with feedback.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
 
@@ -65,7 +69,7 @@ class SLR(Method):
 
     sigma: RelativeStepsize | float = 0.3
     decay: float = 0.0
-    conditional: bool = False
+    conditional: bool = True
     interval: int = 1
     ramp: Ramp = field(default_factory=CubicRamp)
 
@@ -149,17 +153,25 @@ class SLR(Method):
         """sigma of the update that ends this interval: the whole of A is multiplied by it."""
         return as_stepsize(self.sigma).next(state.numbers["stepsize"], state.iteration + 1, moment.time)
 
+    def _share(self, state: MethodState, sigma: float, device: torch.device) -> float | Tensor:
+        """What the multipliers take of a step: sigma, or nothing while the condition fails."""
+        if not self.conditional:
+            return sigma
+        if device.type == "cpu":  # looking costs nothing there, and a number is quicker than a tensor
+            return sigma if bool(holds(state)) else 0.0
+        return torch.where(holds(state), sigma, 0.0)
+
     def _points(
         self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
     ) -> list[Tensor]:
         """V = W' on the support, (1 - decay) (R + sigma (W' - what the network computed with)) off it."""
         relaxation = present_relaxation(self.ramp, state)
-        share = torch.where(holds(state), sigma, 0.0) if self.conditional else sigma
+        share = self._share(state, sigma, problem.device)
         points = []
         for weight, mask, memory in zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True):
             moved = _moved(memory, weight, share, relaxation)
             if decay:
-                moved.mul_(1 - decay)
+                moved = moved * (1 - decay)
             point = torch.where(mask, weight, moved)
             # After a NaN the memory still holds the last good point; take that and leave the state as it was.
             points.append(point if moment.is_usable is None else torch.where(moment.is_usable, point, memory))
@@ -167,9 +179,11 @@ class SLR(Method):
 
 
 def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: float | Tensor) -> Tensor:
-    """R + sigma (W' - beta R), a new tensor."""
+    """R + sigma (W' - beta R), not for changing: R itself where sigma is 0."""
+    if isinstance(sigma, float) and sigma == 0:
+        return memory
     if isinstance(sigma, Tensor):
-        moved = memory + weight.to(memory.dtype) * sigma.to(memory.device)
+        moved = torch.addcmul(memory, weight.to(memory.dtype), sigma.to(memory.device, memory.dtype))
     else:
         moved = torch.add(memory, weight, alpha=sigma)
     if isinstance(sigma, Tensor) or isinstance(relaxation, Tensor):
