@@ -13,6 +13,9 @@ from slrprune.cli.session import print_json
 from slrprune.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slrprune.config import RunConfig
     from slrprune.train import RunResult
 
 _TASK_HELP = "A task (see: slrprune tasks), module:function or file.py:function that returns one."
@@ -63,7 +66,7 @@ def _speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _configured(task: str | None, path: Path | None, overrides: list[str], flags: dict[str, Any]) -> Any:
+def _configured(task: str | None, path: Path | None, overrides: list[str], flags: dict[str, Any]) -> "RunConfig":
     from slrprune.config import load_config, make_config
 
     if path is None and task is None:
@@ -73,12 +76,12 @@ def _configured(task: str | None, path: Path | None, overrides: list[str], flags
     return load_config(path, overrides, task=task, **flags)
 
 
-def _followed(folder_of_run: Path | None, folder: Path | None, configured: Any) -> "RunResult":
+def _followed(folder_of_run: Path | None, folder: Path | None, configured: "Callable[[], RunConfig]") -> "RunResult":
     """The run with a progress bar; stopped by a signal, it says how to go on."""
     from slrprune.cli.run_progress import RunProgress
 
     command = shlex.join(["slrprune", *sys.argv[1:]])
-    config = None if folder_of_run is not None else configured()
+    config = configured() if folder_of_run is None else None  # its mistakes are told first
     from slrprune.train import Interrupted, run
     from slrprune.train import resume as go_on
 
@@ -86,9 +89,10 @@ def _followed(folder_of_run: Path | None, folder: Path | None, configured: Any) 
         console = err()
         console.quiet = not _speaks()
         with RunProgress(console) as bar:
-            if folder_of_run is not None:
-                return go_on(folder_of_run, observer=bar, command=command)
-            return run(config, folder, observer=bar, command=command)
+            if config is not None:
+                return run(config, folder, observer=bar, command=command)
+            assert folder_of_run is not None
+            return go_on(folder_of_run, observer=bar, command=command)
     except Interrupted as stop:
         err().print(f"Stopped, and saved. Go on with: slrprune prune --resume {stop.folder}", soft_wrap=True)
         raise typer.Exit(stop.exit_code) from None

@@ -90,7 +90,9 @@ class RunConfig(_Part):
     ema: Decay | None = Field(None, description="Decay of an average of the weights, which is what is cut.")
     distil: DistilConfig | None = Field(None, description="Distillation from the dense net.")
     evaluate_every: CountOrNone = Field(1, description="Epochs between two evaluations after a cut on a copy; 0: none.")
-    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig, description="When checkpoints are written.")
+    checkpoint: CheckpointConfig = Field(
+        default_factory=lambda: CheckpointConfig(every=1, keep=2), description="When checkpoints are written."
+    )
     tracker: Literal["tensorboard", "wandb", "mlflow", "none"] = Field("tensorboard", description="Where scalars go.")
     threads: Count | None = Field(None, description="Threads of torch on the CPU.")
     latency: bool = Field(True, description="Measure forward passes at the end.")
@@ -114,7 +116,7 @@ class RunConfig(_Part):
     @field_validator("rules")
     @classmethod
     def _sets_that_exist(cls, value: dict[str, str | None] | None) -> dict[str, str | None] | None:
-        problems = []
+        problems: list[tuple[str, Any, str]] = []
         for pattern, text in (value or {}).items():
             if text is not None:
                 try:
@@ -123,7 +125,8 @@ class RunConfig(_Part):
                     problems.append((pattern, text, str(error)))
         if value is not None and not value:
             problems.append(("", {}, "must hold at least one rule, or be left out"))
-        return _several(value, problems)
+        _refuse(problems)
+        return value
 
     @field_validator("set", "sparsity", "allocation")
     @classmethod
@@ -151,8 +154,7 @@ def _check_set(text: str) -> None:
         raise ValueError("must be a set such as NM(2, 4), or null")
 
 
-def _several(value: Any, problems: list[tuple[str, Any, str]]) -> Any:
-    """`value`, or one error that stands for several: (key, value got, rule) each."""
+def _refuse(problems: list[tuple[str, Any, str]]) -> None:
+    """One error that stands for several: (key, value got, rule) each."""
     if problems:
         raise PydanticCustomError("several", "{count} problems", {"count": len(problems), "problems": problems})
-    return value

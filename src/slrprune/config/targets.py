@@ -45,7 +45,9 @@ def pruning_rules(config: RunConfig, model: "nn.Module") -> PruningRules:
         made: dict[str, ConstraintSet] = {
             text: parse(text, set_names()) for text in config.rules.values() if text is not None
         }
-        table = {pattern: None if text is None else made[text] for pattern, text in config.rules.items()}
+        table: dict[str | type[nn.Module], ConstraintSet | None] = {
+            pattern: None if text is None else made[text] for pattern, text in config.rules.items()
+        }
         return PruningRules(table, repr(table))
     sparsity = DEFAULT_SPARSITY if config.sparsity is None else config.sparsity
     if config.set in (None, "global"):

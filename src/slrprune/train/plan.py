@@ -3,7 +3,7 @@
 import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from slrprune.config import RunConfig
 from slrprune.config.methods import build_method
@@ -14,9 +14,6 @@ from slrprune.tasks.base import Split, Task
 from slrprune.tasks.recipe import Recipe
 from slrprune.train.accelerated import Accelerated
 from slrprune.train.distillation import Distillation
-
-if TYPE_CHECKING:
-    from typing import Any
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def make_plan(config: RunConfig, engine: Accelerated) -> Plan:
     if not splits:
         raise UsageError(config.task, "the task has neither a 'val' nor a 'test' split to judge by")
     recipe = task.pruning_recipe
-    given = {"epochs": config.epochs, "lr": config.lr, "weight_decay": config.weight_decay}
+    given: dict[str, Any] = {"epochs": config.epochs, "lr": config.lr, "weight_decay": config.weight_decay}
     recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
     return Plan(
         config=_decided(config, task, recipe),

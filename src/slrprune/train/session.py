@@ -193,7 +193,8 @@ class Session:
         is_due = bool(every) and (at.epoch % every == 0 or is_last)
         accuracy = self._evaluate(copy, self.plan.curve_split) if is_due else None
         masks = phase.masks()
-        numel, kept = (sum(int(f(m)) for m in masks.values()) for f in (lambda m: m.numel(), lambda m: m.sum()))
+        numel = sum(mask.numel() for mask in masks.values())
+        kept = sum(int(mask.sum()) for mask in masks.values())
         step, time, number = self._step_of(phase), self._time_of(phase), phase.first_epoch + at.epoch
         fields = {
             "epoch": number,
