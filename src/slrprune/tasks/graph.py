@@ -118,7 +118,8 @@ class Graph(Task):
         nodes = self._nodes[split]
         with evaluating(model), self.autocast():
             predicted = model(self._sparse(self._values))[nodes.numbers].argmax(dim=1)
-        return 100 * (predicted == nodes.labels).sum().item() / len(nodes.labels)
+        correct = int((predicted == nodes.labels).sum())
+        return 100 * correct / len(nodes.labels)
 
     def example_input(self) -> Tensor:
         """The features of all nodes, dense: the network knows one graph, and takes it whole."""
@@ -133,8 +134,8 @@ class Graph(Task):
 
     def _sparse(self, values: Tensor) -> Tensor:
         # The places come from `nonzero`, which leaves them in order and each once.
-        options = {"is_coalesced": True, "check_invariants": False}
-        return torch.sparse_coo_tensor(self._places, values, self._shape, **options)
+        places, shape = self._places, self._shape
+        return torch.sparse_coo_tensor(places, values, shape, is_coalesced=True, check_invariants=False)
 
 
 def _scaled(features: Tensor) -> Tensor:
