@@ -20,26 +20,32 @@ from slrprune.compare.statistics import paired_difference, summarize
 
 PATH = RelaxedPath()
 VARIANTS = {
-    "cubic": ("sparsity ramp, sigma 0.3", SLR(ramp=CubicRamp())),
-    "cubic_late": ("sparsity ramp over 70% of the run", SLR(ramp=CubicRamp(end=0.7))),
-    "cubic_conditional": ("the multipliers wait for condition 1", SLR(ramp=CubicRamp(), conditional=True)),
-    "path": ("relaxed path, sigma 0.3", SLR(ramp=PATH)),
+    "cubic": ("sparsity ramp, sigma 0.3, no condition", SLR(conditional=False, ramp=CubicRamp())),
+    "cubic_late": ("sparsity ramp over 70% of the run", SLR(conditional=False, ramp=CubicRamp(end=0.7))),
+    "cubic_conditional": (
+        "the default: as cubic, and the multipliers wait for condition 1",
+        SLR(ramp=CubicRamp(), conditional=True),
+    ),
+    "path": ("relaxed path, sigma 0.3", SLR(conditional=False, ramp=PATH)),
     "path_steered": (
         "condition 1 holds the path back, by a quarter of the run at most",
-        SLR(ramp=RelaxedPath(slack=0.25)),
+        SLR(conditional=False, ramp=RelaxedPath(slack=0.25)),
     ),
     "path_conditional": ("the multipliers wait for condition 1", SLR(ramp=PATH, conditional=True)),
-    "path_short": ("path over 30% of the run", SLR(ramp=RelaxedPath(end=0.3))),
-    "path_long": ("path over 70% of the run", SLR(ramp=RelaxedPath(end=0.7))),
-    "path_linear": ("beta falls linearly", SLR(ramp=RelaxedPath(power=1.0))),
-    "path_cubic": ("beta falls as a cube", SLR(ramp=RelaxedPath(power=3.0))),
-    "path_sigma_01": ("sigma 0.1", SLR(ramp=PATH, sigma=0.1)),
-    "path_sigma_1": ("sigma 1", SLR(ramp=PATH, sigma=1.0)),
-    "path_sigma_cosine": ("sigma from 1 to 0.1 by a cosine", SLR(ramp=PATH, sigma=CosineStepsize(1.0, 0.1))),
-    "path_sigma_alpha": ("sigma by alpha_k from 1", SLR(ramp=PATH, sigma=DecayingStepsize())),
-    "path_interval_5": ("mask every 5 steps", SLR(ramp=PATH, interval=5)),
-    "path_interval_20": ("mask every 20 steps", SLR(ramp=PATH, interval=20)),
-    "path_decay": ("0.1% of the memory forgotten at each update", SLR(ramp=PATH, decay=0.001)),
+    "path_short": ("path over 30% of the run", SLR(conditional=False, ramp=RelaxedPath(end=0.3))),
+    "path_long": ("path over 70% of the run", SLR(conditional=False, ramp=RelaxedPath(end=0.7))),
+    "path_linear": ("beta falls linearly", SLR(conditional=False, ramp=RelaxedPath(power=1.0))),
+    "path_cubic": ("beta falls as a cube", SLR(conditional=False, ramp=RelaxedPath(power=3.0))),
+    "path_sigma_01": ("sigma 0.1", SLR(conditional=False, ramp=PATH, sigma=0.1)),
+    "path_sigma_1": ("sigma 1", SLR(conditional=False, ramp=PATH, sigma=1.0)),
+    "path_sigma_cosine": (
+        "sigma from 1 to 0.1 by a cosine",
+        SLR(conditional=False, ramp=PATH, sigma=CosineStepsize(1.0, 0.1)),
+    ),
+    "path_sigma_alpha": ("sigma by alpha_k from 1", SLR(conditional=False, ramp=PATH, sigma=DecayingStepsize())),
+    "path_interval_5": ("mask every 5 steps", SLR(conditional=False, ramp=PATH, interval=5)),
+    "path_interval_20": ("mask every 20 steps", SLR(conditional=False, ramp=PATH, interval=20)),
+    "path_decay": ("0.1% of the memory forgotten at each update", SLR(conditional=False, ramp=PATH, decay=0.001)),
 }
 PARTS = {
     "start": ("gradual_magnitude", "dpf", "cubic", "path", "path_steered"),

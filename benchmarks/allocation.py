@@ -38,14 +38,16 @@ def dense_start(task: Digits, seed: int) -> nn.Module:
     return model
 
 
-def pruned(task: Digits, dense: nn.Module, rules: Rules, method: slr.Method, seed: int) -> dict[str, Any]:
+def pruned(
+    task: Digits, dense: nn.Module, rules: Rules, method: slr.Method, seed: int, epochs: int = EPOCHS
+) -> dict[str, Any]:
     """Accuracy right after the cut, and what is left of every layer."""
     model = copy.deepcopy(dense)
 
     def trainer(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> PruningTrainer:
         return PruningTrainer(optimizer, slr.Pruner(model, optimizer, rules, total_steps=steps, method=method))
 
-    recipe = SGDRecipe(epochs=EPOCHS, lr=0.05, weight_decay=5e-4)
+    recipe = SGDRecipe(epochs=epochs, lr=0.05, weight_decay=5e-4)
     train(model, task, recipe, seed=seed, trainer=trainer).trainer.finalize()
     left = {name: int(weight.count_nonzero()) for name, weight in model.named_parameters() if weight.dim() > 1}
     return {"seed": seed, "val_accuracy": round(task.evaluate(model, "val"), 3), "weights_left": left}

@@ -67,7 +67,7 @@ class ConstantStepsize(RelativeStepsize):
     """The same sigma throughout.
 
     Args:
-        sigma: in (0, 1]; 1 is ADMM's unit step and makes the method dynamic pruning with feedback.
+        sigma: in (0, 1]; 1 is ADMM's unit step, and that of dynamic pruning with feedback.
     """
 
     sigma: float
