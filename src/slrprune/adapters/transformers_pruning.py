@@ -62,7 +62,7 @@ class TransformersPruning(HostedPruning, TrainerCallback):
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
-    return Path(args.output_dir, f"checkpoint-{state.global_step}")
+    return Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
 
 
 def _log_history(state: TrainerState) -> str:

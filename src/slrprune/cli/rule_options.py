@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from slrprune.errors import ArgumentError, UsageError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from slrprune.sets import ConstraintSet
 
 RULE_HELP = (
@@ -14,7 +16,7 @@ RULE_HELP = (
 _DENSE = "null"
 
 
-def read_rules(entries: Sequence[str], verb: str) -> "dict[str, ConstraintSet | None]":
+def read_rules(entries: Sequence[str], verb: str) -> "dict[str | type[nn.Module], ConstraintSet | None]":
     """Rules in their order.
 
     Args:
@@ -25,7 +27,7 @@ def read_rules(entries: Sequence[str], verb: str) -> "dict[str, ConstraintSet | 
         ArgumentError: an entry without a pattern or without a set, or a set that cannot be read.
         UsageError: a pattern that is there twice.
     """
-    rules: dict[str, ConstraintSet | None] = {}
+    rules: dict[str | type[nn.Module], ConstraintSet | None] = {}
     for entry in entries:
         pattern, constraint = _read(entry, verb)
         if pattern in rules:

@@ -37,5 +37,4 @@ def make_task(noise: float = 1.0, device: str = "cpu") -> MyTask:
         return Labelled(centers[classes] + noise * torch.randn(count, 20, generator=draw), classes)
 
     # "val" is for choices, "test" for the final figure only.
-    splits = {"train": examples(2048), "val": examples(512), "test": examples(1024)}
-    return MyTask(splits, batch_size=64, device=device)
+    return MyTask({"train": examples(2048), "val": examples(512), "test": examples(1024)}, batch_size=64, device=device)

@@ -69,7 +69,8 @@ def opened(source: Path | bytes, name: str, complaints: Complaints) -> "Image | 
         raise MissingExtraError("Reading images", "Pillow", "vision") from error
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return image.convert("RGB")
+            converted: Image.Image = image.convert("RGB")
+            return converted
     except FileNotFoundError:
         complaints.add("images are missing", name)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow raises all of these

@@ -24,7 +24,7 @@ class Llama2cTokens:
         DataError: no such file, or one that is truncated.
     """
 
-    mask = None
+    mask: int | None = None
     special: frozenset[int] = frozenset({0, START, 2})
 
     def __init__(self, path: Path) -> None:

@@ -73,6 +73,7 @@ def write_summary(plan: Plan, folder: RunFolder, facts: Mapping[str, Any], endin
         "machine": last["machine"],
         **ending,
     }
+    summary["warnings"] = [*summary["warnings"], *plan.task.warnings()]
     folder.write_json("summary.json", summary)
     return summary
 

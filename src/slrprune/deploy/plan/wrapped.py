@@ -17,7 +17,7 @@ def refuse_wrapped(model: nn.Module) -> None:
                 way_out = f"Make it permanent first: torch.nn.utils.prune.remove(module, {weight!r})."
                 raise UsageError("plan", problem, way_out)
         if parametrize.is_parametrized(module):
-            weight = next(iter(module.parametrizations))  # type: ignore[arg-type]  # a ModuleDict there
+            weight = next(iter(module.parametrizations))  # a ModuleDict there
             problem = f"{name or 'the model'}.{weight} is computed by a parametrization"
             way_out = f"Remove it first: torch.nn.utils.parametrize.remove_parametrizations(module, {weight!r})."
             raise UsageError("plan", problem, way_out)
