@@ -53,7 +53,8 @@ def test_sentences(error: SlrpruneError, text: str, also: type[Exception]) -> No
 
 def test_every_error_has_a_sentence_above() -> None:
     kinds = {ArgumentError, DataError, MissingExtraError, NonFiniteError, RankError, RuleError, ShapeError, StateError}
-    assert set(SlrpruneError.__subclasses__()) == kinds | {UsageError}
+    ours = {kind for kind in SlrpruneError.__subclasses__() if kind.__module__ == "slrprune.errors"}
+    assert ours == kinds | {UsageError}
 
 
 def test_closest_lists_the_most_similar_first() -> None:

@@ -29,8 +29,8 @@ def _minilm() -> nn.Module:
 
 def _rows() -> Rows:
     generator = torch.Generator().manual_seed(1)
-    tokens = torch.randint(1000, 20_000, (12, 8), generator=generator)
-    return Rows(input_ids=tokens, labels=torch.arange(12) % 2)
+    tokens = torch.randint(1000, 20_000, (16, 8), generator=generator)
+    return Rows(input_ids=tokens, labels=torch.arange(16) % 2)
 
 
 TASK = Task(_minilm, _rows, Global(0.6), micro_batch=4, accumulate=1, epochs=1)

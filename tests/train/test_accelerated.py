@@ -16,11 +16,14 @@ from slrprune.train.loop import DataOrder, Loop
 from slrprune.train.trackers import Tracker
 
 pytest.importorskip("accelerate", reason="the engine needs accelerate, of the extra train")
+from accelerate.state import AcceleratorState, GradientState
 
 
 @pytest.fixture
 def engine():
-    """Makes engines, and closes them."""
+    """Makes engines, and closes them; what another test of this process left of Accelerate's state goes first."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
     made = []
 
     def make(**settings):

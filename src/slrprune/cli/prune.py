@@ -70,7 +70,7 @@ def _configured(task: str | None, path: Path | None, overrides: list[str], flags
     from slrprune.config import load_config, make_config
 
     if path is None and task is None:
-        raise UsageError("prune", "nothing to prune was named", "Name a task, --config FILE or --resume RUN.")
+        raise typer.BadParameter("nothing to prune was named: give a task, --config FILE or --resume RUN")
     if path is None:
         return make_config(overrides, task=task, **flags)
     return load_config(path, overrides, task=task, **flags)

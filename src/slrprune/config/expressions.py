@@ -25,7 +25,7 @@ def parse(text: str, names: Mapping[str, type]) -> Any:
     Examples:
         >>> from slrprune.sets import NM
         >>> parse("NM(2, 4)", {"NM": NM})
-        NM(n=2, m=4, dim=1)
+        NM(n=2, m=4, dim=1, fraction=1.0)
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
