@@ -55,7 +55,10 @@ nightly: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/projection.py --out benchmarks/results/projection.json
-	$(BIN)/python benchmarks/overhead.py --out benchmarks/results/overhead.json
+	$(DEV_ENV) $(BIN)/python benchmarks/overhead.py --threads 1 --out benchmarks/results/overhead.json
+	$(BIN)/python benchmarks/scale.py --out benchmarks/results/scale.json
+	$(BIN)/python benchmarks/startup.py --out benchmarks/results/startup.json
+	$(BIN)/python benchmarks/report.py --out benchmarks/results/report.json
 	$(DEV_ENV) $(BIN)/python benchmarks/sparse_file.py --out benchmarks/results/sparse_file.json
 	$(DEV_ENV) $(BIN)/python benchmarks/kernels.py --threads 1 --out benchmarks/results/kernels.json
 	$(DEV_ENV) $(BIN)/python benchmarks/deploy.py --threads 1 --out benchmarks/results/deploy.json
