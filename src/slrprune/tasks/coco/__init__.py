@@ -1,0 +1,1 @@
+"""Objects in photographs: the COCO format, its metric, and networks that detect."""
