@@ -1,7 +1,7 @@
 """What a way of detecting objects must know: its network, its loss, and how to read its outputs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -51,6 +51,26 @@ class DetectionSystem(ABC):
     @abstractmethod
     def network(self) -> nn.Module:
         """A new network, its weights drawn from torch's current RNG."""
+
+    def fitted(self, sizes: Tensor) -> "DetectionSystem":
+        """This system, or one of its kind with anchors for boxes as they are in the training split.
+
+        Args:
+            sizes: widths and heights of all training boxes in pixels of the network's input, float32 (n, 2).
+        """
+        return self
+
+    def load(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Puts trained weights into one of `network`; a system may take those of another number of categories.
+
+        Args:
+            model: one of `network`.
+            state: what its `state_dict` gave.
+
+        Raises:
+            RuntimeError: names or shapes that are not the network's.
+        """
+        model.load_state_dict(dict(state))
 
     @abstractmethod
     def loss(self, model: nn.Module, images: Tensor, objects: Sequence[Objects]) -> Tensor:
