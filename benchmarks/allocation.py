@@ -15,7 +15,7 @@ from torch import nn
 
 import slrprune as slr
 from slrprune.compare import insert
-from slrprune.compare.machine import describe_machine
+from slrprune.machine import describe_machine
 from slrprune.rules import Rules
 from slrprune.tasks import Digits, SGDRecipe
 from slrprune.train import PruningTrainer, train

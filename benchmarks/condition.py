@@ -16,7 +16,7 @@ from allocation import dense_start, pruned
 
 import slrprune as slr
 from slrprune.compare import insert
-from slrprune.compare.machine import describe_machine
+from slrprune.machine import describe_machine
 from slrprune.tasks import Digits
 
 METHODS: dict[str, slr.Method] = {

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from slrprune.cli.task_options import build_task, read_options
-from slrprune.cli.user_code import import_module
+from slrprune.cli.task_options import read_options
 from slrprune.compare import Plan, RunRecord, Target, check, compare, find
 from slrprune.compare.statistics import PairedDifference, best_rival, paired_difference
 from slrprune.tasks import Task
+from slrprune.tasks.options import build_task
+from slrprune.user_code import import_module
 
 
 @dataclass(frozen=True)

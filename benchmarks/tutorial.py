@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from slrprune.compare import insert
-from slrprune.compare.machine import describe_machine
+from slrprune.machine import describe_machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

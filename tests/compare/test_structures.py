@@ -7,9 +7,9 @@ from torch import nn
 
 from slrprune.compare import Plan, compare, find, targets
 from slrprune.compare.extras import NAMED
-from slrprune.compare.structures import STRUCTURES
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.sets import NM, Block, Channel, KernelPattern
+from slrprune.structures import STRUCTURES
 from slrprune.tasks import Digits
 
 

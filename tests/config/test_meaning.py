@@ -10,7 +10,6 @@ from torch import nn
 from slrprune import ADMM, NM, SLR, Channel, CubicRamp, Global, Unstructured
 from slrprune.compare import available
 from slrprune.compare.arm import MethodArm
-from slrprune.compare.structures import STRUCTURES
 from slrprune.config import make_config, parse
 from slrprune.config.expressions import schedule_names, set_names
 from slrprune.config.methods import METHOD_NAMES, build_method
@@ -18,6 +17,7 @@ from slrprune.config.model import SETS_WITH_LEVEL, SETS_WITHOUT_LEVEL
 from slrprune.config.targets import pruning_rules
 from slrprune.methods import ClassicSLR, OnFailure
 from slrprune.methods.named import NAMED_METHODS
+from slrprune.structures import STRUCTURES
 
 
 def network():

@@ -10,9 +10,9 @@ import typer
 
 from slrprune.cli.lists import names, numbers
 from slrprune.cli.session import follow_and_show
-from slrprune.cli.task_options import DATA_HELP, OPTION_HELP, TASK_HELP, build_task, read_options
-from slrprune.cli.user_code import import_module
+from slrprune.cli.task_options import DATA_HELP, OPTION_HELP, TASK_HELP, read_options
 from slrprune.errors import ArgumentError, UsageError
+from slrprune.user_code import import_module
 
 if TYPE_CHECKING:
     from slrprune.compare import Arm, Observer, Plan, RunRecord
@@ -87,6 +87,8 @@ def _arms(methods: Sequence[str], distil: bool) -> "tuple[Arm, ...]":
 
 def _tasks(name: str, options: dict[str, Any], folds: int | None) -> "list[Task]":
     """One task, or one for each fold."""
+    from slrprune.tasks.options import build_task
+
     if folds is None:
         return [build_task(name, options, "compare")]
     if "fold" in options:

@@ -30,8 +30,8 @@ def rules_for(model: "nn.Module", structure: str, sparsity: float, dense: list[s
     """
     from torch import nn
 
-    from slrprune.compare.structures import STRUCTURES, targets
     from slrprune.sets import ConstraintSet
+    from slrprune.structures import STRUCTURES, targets
 
     owns_level = any(entry.owns_level for entry in STRUCTURES if entry.name == structure)
     (target,) = targets(structure, () if owns_level else (sparsity,), model, verb)
@@ -51,8 +51,8 @@ def misfits(model: "nn.Module", structure: str, sparsity: float) -> dict[str, st
         structure: name of a set that `rules_for` takes.
         sparsity: as there.
     """
-    from slrprune.compare.structures import STRUCTURES
     from slrprune.rules import find_targets
+    from slrprune.structures import STRUCTURES
 
     found: dict[str, str] = {}
     for entry in [entry for entry in STRUCTURES if entry.name == structure]:

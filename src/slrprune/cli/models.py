@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slrprune.cli.hub_models import HUB, load_hub_model
-from slrprune.cli.task_options import MODEL_PREFIXES, build_task, call_seeded, read_options
+from slrprune.cli.task_options import read_options
 from slrprune.errors import MissingExtraError, UsageError, closest
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def resolve(name: str, options: Sequence[str], data: Path | None, verb: str) -> 
     """
     import torch
 
+    from slrprune.seeding import seeded
     from slrprune.tasks import available
-    from slrprune.train.seeding import seeded
+    from slrprune.tasks.options import MODEL_PREFIXES, build_task
 
     given = read_options(options, data, verb)
     if given and name.startswith(MODEL_PREFIXES):
@@ -112,6 +113,7 @@ def _of_function(name: str, options: Mapping[str, Any], verb: str) -> Subject:
     from torch import nn
 
     from slrprune.tasks import Task
+    from slrprune.tasks.options import call_seeded
 
     made = call_seeded(name, options, verb)
     if isinstance(made, Task):

@@ -44,7 +44,7 @@ def sensitivity(
     layers should stay dense or get a milder rule. Training while pruning recovers most of what is lost here.
     """
     from slrprune.analysis import sensitivity as measure
-    from slrprune.compare.splits import has_split
+    from slrprune.tasks.base import has_split
 
     subject = resolve_task(task, option or [], data, "sensitivity")
     levels = numbers("sensitivity", "sparsity", sparsity or [])
@@ -60,7 +60,7 @@ def sensitivity(
 
 def _rules(structure: str, sparsities: Sequence[float], task: "Task") -> "dict[str, Rules]":
     """One set of rules for each level, named as the level."""
-    from slrprune.compare.structures import STRUCTURES, targets
+    from slrprune.structures import STRUCTURES, targets
 
     known = {entry.name: entry for entry in STRUCTURES}
     if structure not in known:

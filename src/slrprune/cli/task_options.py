@@ -1,13 +1,11 @@
 """TASK on the command line, with its settings: a built-in name, or a function of the user's own that returns a task."""
 
 import ast
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slrprune.cli.user_code import call, load_function
-from slrprune.errors import ArgumentError, UsageError, closest
+from slrprune.errors import ArgumentError
 
 if TYPE_CHECKING:
     from slrprune.tasks import Task
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 TASK_HELP = "A built-in task (see: slrprune tasks), or module:function or file.py:function that returns your own."
 DATA_HELP = "Folder of the task's data, where it needs one."
 OPTION_HELP = "A setting of the task, as name=value; repeat for several."
-MODEL_PREFIXES = ("timm:", "hf:")
 
 
 def resolve_task(name: str, options: Sequence[str], data: Path | None, verb: str) -> "Task":
@@ -29,38 +26,11 @@ def resolve_task(name: str, options: Sequence[str], data: Path | None, verb: str
 
     Raises:
         ArgumentError: an option without an equals sign.
-        UsageError: an unknown name or setting, with the closest ones; a function that cannot be found or returns
-            something else.
-        SlrpruneError: what building the task raises.
+        SlrpruneError: as `slrprune.tasks.options.build_task`.
     """
+    from slrprune.tasks.options import build_task
+
     return build_task(name, read_options(options, data, verb), verb)
-
-
-def build_task(name: str, options: Mapping[str, Any], verb: str) -> "Task":
-    """As `resolve_task`, with the settings already read."""
-    from slrprune.tasks import Task
-
-    if ":" not in name:
-        return _built_in(name, options, verb)
-    if name.startswith(MODEL_PREFIXES):
-        way_out = "Return it from a task of your own, with its data: slrprune new-task writes one to begin with."
-        raise UsageError(verb, f"{name} is a model without data", way_out)
-    made = call_seeded(name, options, verb)
-    if not isinstance(made, Task):
-        way_out = "It must return a slrprune.tasks.Task: slrprune new-task writes one to begin with."
-        raise UsageError(verb, f"{name} returned a {type(made).__name__}", way_out)
-    return made
-
-
-def call_seeded(name: str, options: Mapping[str, Any], verb: str) -> Any:
-    """What a function of the user's own returns; what it draws from torch's generator is the same every time."""
-    import torch
-
-    from slrprune.train.seeding import seeded
-
-    function = load_function(name, verb)
-    with seeded(0, torch.device("cpu")):
-        return call(function, name, options, verb)
 
 
 def read_options(entries: Sequence[str], data: Path | None, verb: str) -> dict[str, Any]:
@@ -84,20 +54,3 @@ def read_options(entries: Sequence[str], data: Path | None, verb: str) -> dict[s
         except (ValueError, SyntaxError):
             found[name] = Path(value) if Path(value).exists() else value
     return found
-
-
-def _built_in(name: str, options: Mapping[str, Any], verb: str) -> "Task":
-    """A task by name; its settings are checked against its class."""
-    from slrprune.tasks import available, get, task_class
-
-    if name not in available():
-        problem = f"there is no task {name!r}"
-        nearest = closest(name, available(), 1)[0]
-        way_out = f"Did you mean {nearest!r}? Built in are {', '.join(available())}; your own: file.py:function."
-        raise UsageError(verb, problem, way_out)
-    known = list(inspect.signature(task_class(name)).parameters)
-    for option in options:
-        if option not in known:
-            problem = f"the task {name!r} has no setting {option!r}"
-            raise UsageError(verb, problem, f"The closest of its settings is {closest(option, known, 1)[0]!r}.")
-    return get(name, **options)

@@ -7,10 +7,10 @@ from slrprune.compare.extras import Extras
 from slrprune.compare.markdown import insert, to_markdown
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record, load_records
-from slrprune.compare.structures import targets
 from slrprune.compare.table import Block, Row, blocks
-from slrprune.compare.target import Target
 from slrprune.compare.tuning import Tuning, tune
+from slrprune.structures import targets
+from slrprune.target import Target
 
 __all__ = [
     "RECORD_VERSION",

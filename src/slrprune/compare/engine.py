@@ -12,10 +12,9 @@ from slrprune.compare.keep import Keep
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RunRecord, load_record, load_records
 from slrprune.compare.run import Setting
-from slrprune.compare.splits import has_split
 from slrprune.compare.start import DenseSource
 from slrprune.compare.workers import Work, check_count, check_sendable, crew
-from slrprune.tasks.base import Task
+from slrprune.tasks.base import Task, has_split
 
 
 class Observer(Protocol):

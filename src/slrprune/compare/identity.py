@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from slrprune.errors import UsageError
+from slrprune.seeding import seeded
 from slrprune.tasks.base import Task
 from slrprune.tasks.recipe import Recipe
 from slrprune.tasks.tally import Tally
-from slrprune.train.seeding import seeded
 
 
 def task_fingerprint(task: Task) -> str:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from slrprune.compare.arm import Arm
 from slrprune.compare.run import Run, Setting
-from slrprune.compare.target import Target
 from slrprune.errors import ArgumentError
+from slrprune.seeding import seeded
+from slrprune.target import Target
 from slrprune.tasks.base import Split
-from slrprune.train.seeding import seeded
 
 
 @dataclass(frozen=True)

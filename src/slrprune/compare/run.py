@@ -13,15 +13,14 @@ from torch import nn
 from slrprune.compare.arm import Arm
 from slrprune.compare.identity import combine
 from slrprune.compare.keep import Keep, kept_path
-from slrprune.compare.machine import describe_machine
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record
 from slrprune.compare.settings import task_settings
-from slrprune.compare.splits import has_split
 from slrprune.compare.start import DenseSource, DenseStart
-from slrprune.compare.target import Target
 from slrprune.errors import NonFiniteError
+from slrprune.machine import describe_machine
 from slrprune.rules import Rules, assign
-from slrprune.tasks.base import Split, Task
+from slrprune.target import Target
+from slrprune.tasks.base import Split, Task, has_split
 from slrprune.tasks.recipe import Recipe
 from slrprune.train.distillation import Teacher
 from slrprune.train.loop import Epoch, train

@@ -11,11 +11,10 @@ from torch import nn
 
 from slrprune.atomic import write_atomically
 from slrprune.compare.identity import combine, fingerprint, task_fingerprint
-from slrprune.compare.splits import has_split
 from slrprune.errors import DataError
-from slrprune.tasks.base import Task
+from slrprune.seeding import seeded
+from slrprune.tasks.base import Task, has_split
 from slrprune.train.loop import Epoch, train
-from slrprune.train.seeding import seeded
 
 _VERSION = 1
 _FOLDER = "dense"

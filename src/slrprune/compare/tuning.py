@@ -9,10 +9,9 @@ from slrprune.compare.arm import Arm, TuningNote
 from slrprune.compare.engine import Observer, check, compare
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RunRecord
-from slrprune.compare.splits import has_split
-from slrprune.compare.target import Target
 from slrprune.errors import ArgumentError, UsageError
-from slrprune.tasks.base import Task
+from slrprune.target import Target
+from slrprune.tasks.base import Task, has_split
 
 SEEDS = (1000,)
 """Seeds of the trials, apart from those that anybody reports."""

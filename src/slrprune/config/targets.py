@@ -38,8 +38,8 @@ def pruning_rules(config: RunConfig, model: "nn.Module") -> PruningRules:
     Raises:
         UsageError: no weight of the model fits the set.
     """
-    from slrprune.compare.structures import targets
     from slrprune.sets import Global
+    from slrprune.structures import targets
 
     if config.rules is not None:
         made: dict[str, ConstraintSet] = {
@@ -54,5 +54,5 @@ def pruning_rules(config: RunConfig, model: "nn.Module") -> PruningRules:
         budget = Global(sparsity, allocation=config.allocation or "magnitude")
         return PruningRules(budget, repr(budget))
     levels = () if config.set in SETS_WITHOUT_LEVEL else (sparsity,)
-    (target,) = targets(config.set, levels, model)
+    (target,) = targets(config.set, levels, model, "prune")
     return PruningRules(target.rules, target.settings)

@@ -7,12 +7,11 @@ from pydantic_core import PydanticCustomError
 
 from slrprune.errors import closest
 
-MODEL_PREFIXES = ("timm:", "hf:")
-
 
 def check_task(name: str) -> str:
     """`name` itself; raises where it is neither built in nor a function of the user's own."""
     from slrprune.tasks import available
+    from slrprune.tasks.options import MODEL_PREFIXES
 
     if name.startswith(MODEL_PREFIXES):
         rule = "is a model without data; write module:function or file.py:function that returns a task"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slrprune.errors import ArgumentError
+from slrprune.errors import ArgumentError, UsageError
 from slrprune.tasks.recipe import Recipe
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -105,6 +105,15 @@ def check_split(owner: str, split: str) -> None:
     """Raises `ArgumentError` unless `split` is the name of a split."""
     if split not in SPLITS:
         raise ArgumentError(owner, "split", split, f"must be one of {', '.join(map(repr, SPLITS))}")
+
+
+def has_split(task: Task, split: Split) -> bool:
+    """Whether the task has this split; `Task.batches` says so by refusing."""
+    try:
+        next(iter(task.batches(split)), None)
+    except UsageError:
+        return False
+    return True
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:

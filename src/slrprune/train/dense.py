@@ -9,9 +9,9 @@ from safetensors.torch import load_model
 from torch import nn
 
 from slrprune.errors import DataError
+from slrprune.seeding import seeded
 from slrprune.tasks.base import Task
 from slrprune.train.rundir.folder import write_model
-from slrprune.train.seeding import seeded
 
 
 @dataclass(frozen=True)

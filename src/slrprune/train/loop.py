@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from slrprune.errors import ArgumentError, StateError
+from slrprune.seeding import mixed, random_state, restore_random_state, seeded
 from slrprune.tasks.base import Batch, Task
 from slrprune.tasks.recipe import Recipe
 from slrprune.train.distillation import Teacher
 from slrprune.train.engine import Engine, Plain
 from slrprune.train.guard import LossGuard
-from slrprune.train.seeding import mixed, random_state, restore_random_state, seeded
 from slrprune.train.trainer import DenseTrainer, Trainer, TrainerFactory
 
 

@@ -1,6 +1,5 @@
 """What a configuration means for a task: every default decided, every part built."""
 
-import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from slrprune.config.methods import build_method
 from slrprune.config.model import DEFAULT_SPARSITY, SETS_WITHOUT_LEVEL
 from slrprune.errors import UsageError
 from slrprune.methods.base import Method
-from slrprune.tasks.base import Split, Task
+from slrprune.tasks.base import Split, Task, has_split
+from slrprune.tasks.options import build_task, task_parameters
 from slrprune.tasks.recipe import Recipe
 from slrprune.train.accelerated import Accelerated
 from slrprune.train.distillation import Distillation
@@ -58,8 +58,6 @@ def make_plan(config: RunConfig, engine: Accelerated) -> Plan:
             an accumulated step.
         SlrpruneError: what building the task or the method raises.
     """
-    from slrprune.compare.splits import has_split
-
     task = _build_task(config, engine)
     if task.device.type != engine.device.type:
         problem = f"the task lives on {task.device} and training would be on {engine.device}"
@@ -90,26 +88,14 @@ def _judging() -> tuple[Split, ...]:
 
 
 def _build_task(config: RunConfig, engine: Accelerated) -> Task:
-    # The names of tasks are resolved in one place, which for now lies beside the command line.
-    from slrprune.cli.task_options import build_task
-
     options: dict[str, Any] = dict(config.task_options)
     if config.data is not None:
         options["data"] = Path(config.data)
     if config.batch_size is not None:
         options["batch_size"] = config.batch_size
-    if "device" not in options and "device" in _parameters(config.task):
+    if "device" not in options and "device" in task_parameters(config.task, "prune"):
         options["device"] = str(engine.device)
     return build_task(config.task, options, "prune")
-
-
-def _parameters(task: str) -> tuple[str, ...]:
-    """What the task's class or function may be given."""
-    from slrprune.cli.user_code import load_function
-    from slrprune.tasks import available, task_class
-
-    target = task_class(task) if task in available() else load_function(task, "prune")
-    return tuple(inspect.signature(target).parameters)
 
 
 def _decided(config: RunConfig, task: Task, recipe: Recipe) -> RunConfig:
@@ -118,7 +104,8 @@ def _decided(config: RunConfig, task: Task, recipe: Recipe) -> RunConfig:
     name = None if has_rules else config.set or "global"
     levelled = not has_rules and name not in SETS_WITHOUT_LEVEL
     batch_size = config.batch_size
-    if batch_size is None and "batch_size" in _parameters(config.task) and "batch_size" not in config.task_options:
+    takes_batch_size = "batch_size" in task_parameters(config.task, "prune")
+    if batch_size is None and takes_batch_size and "batch_size" not in config.task_options:
         batch_size = vars(task).get("batch_size")
     return config.model_copy(
         update={

@@ -14,6 +14,7 @@ import torch
 
 from slrprune.config import RunConfig, dump_config, load_config
 from slrprune.errors import NonFiniteError
+from slrprune.seeding import seeded_everywhere
 from slrprune.train.accelerated import Accelerated
 from slrprune.train.finishing import write_final_files, write_page, write_summary
 from slrprune.train.interruption import Interruption
@@ -21,7 +22,6 @@ from slrprune.train.observer import Observer, Silent
 from slrprune.train.plan import Plan, make_plan
 from slrprune.train.rundir.environment import describe_environment
 from slrprune.train.rundir.folder import RunFolder
-from slrprune.train.seeding import seeded_everywhere
 from slrprune.train.session import Session
 from slrprune.train.trackers import Tracker
 

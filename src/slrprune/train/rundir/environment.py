@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from slrprune.machine import describe_machine
+
 _PACKAGES = ("slrprune", "torch", "numpy", "safetensors", "accelerate", "pydantic", "timm", "transformers")
 
 
 def describe_environment(device: torch.device, command: str, processes: int) -> dict[str, Any]:
     """Command line, versions, machine, commit of the working folder, time in UTC."""
-    from slrprune.compare.machine import describe_machine
-
     return {
         "command": command,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from slrprune.compare.target import Target
 from slrprune.errors import ArgumentError, ShapeError, UsageError, closest
 from slrprune.rules import Target as Weight
 from slrprune.rules import find_targets
 from slrprune.sets import NM, Block, Channel, Column, ConstraintSet, KernelPattern, Unstructured
+from slrprune.target import Target
 
 
 @dataclass(frozen=True)
