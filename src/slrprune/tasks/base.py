@@ -35,7 +35,7 @@ class Task(ABC):
     name: ClassVar[str]
     """Name in the registry and in records, for example "digits"."""
 
-    metric: ClassVar[str]
+    metric: str
     """What `evaluate` returns, larger is better, for example "accuracy"; in percent."""
 
     dense_recipe: Recipe

@@ -1,0 +1,38 @@
+"""Reading photographs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slrprune.errors import MissingExtraError
+
+
+def pillow() -> Any:
+    """Pillow's module `Image`.
+
+    Raises:
+        MissingExtraError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError("Reading photographs", "Pillow", "detection") from error
+    return Image
+
+
+def open_image(file: Path) -> Any | None:
+    """The whole image in RGB; None where it cannot be decoded to its end."""
+    image_module = pillow()
+    try:
+        with image_module.open(file) as image:
+            return image.convert("RGB")
+    # Pillow raises many kinds of errors for damaged files, some of them plain SyntaxError or ValueError.
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError):
+        return None
+
+
+def as_input(image: Any) -> NDArray[np.float32]:
+    """The pixels in [0, 1], float32 (3, height, width)."""
+    return np.ascontiguousarray(np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 255)
