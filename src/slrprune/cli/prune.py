@@ -78,6 +78,7 @@ def _configured(task: str | None, path: Path | None, overrides: list[str], flags
 
 def _followed(folder_of_run: Path | None, folder: Path | None, configured: "Callable[[], RunConfig]") -> "RunResult":
     """The run with a progress bar; stopped by a signal, it says how to go on."""
+    from slrprune.cli.live_bar import live_bar
     from slrprune.cli.run_progress import RunProgress
 
     command = shlex.join(["slrprune", *sys.argv[1:]])
@@ -88,11 +89,12 @@ def _followed(folder_of_run: Path | None, folder: Path | None, configured: "Call
     try:
         console = err()
         console.quiet = not _speaks()
-        with RunProgress(console) as bar:
+        with live_bar(console) as bar:
+            observer = RunProgress(bar)
             if config is not None:
-                return run(config, folder, observer=bar, command=command)
+                return run(config, folder, observer=observer, command=command)
             assert folder_of_run is not None
-            return go_on(folder_of_run, observer=bar, command=command)
+            return go_on(folder_of_run, observer=observer, command=command)
     except Interrupted as stop:
         err().print(f"Stopped, and saved. Go on with: slrprune prune --resume {stop.folder}", soft_wrap=True)
         raise typer.Exit(stop.exit_code) from None

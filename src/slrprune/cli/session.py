@@ -69,12 +69,14 @@ def follow_and_show(
         tells_runs: whether every run gets a line on a terminal, too.
         ending: as in `run_and_show`.
     """
-    from slrprune.cli.progress import ProgressBar
+    from slrprune.cli.live_bar import live_bar
+    from slrprune.cli.progress import ComparisonProgress
 
     started = time.monotonic()
     try:
-        with ProgressBar(err(), tells_runs=tells_runs) as bar:
-            records = run(bar, shlex.join(["slrprune", *sys.argv[1:]]))
+        with live_bar(err()) as bar:
+            observer = ComparisonProgress(bar, tells_runs=tells_runs)
+            records = run(observer, shlex.join(["slrprune", *sys.argv[1:]]))
     except KeyboardInterrupt:
         err().print(
             f"Interrupted. What was finished is in {folder}; the same command goes on from there.", soft_wrap=True
