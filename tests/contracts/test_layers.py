@@ -10,7 +10,8 @@ import slrprune
 
 LAYERS = (
     "errors",
-    "atomic distributed machine batchnorm seeding user_code macs",
+    "batchnorm distributed durable machine macs seeding user_code",
+    "atomic",
     "sets+budget",  # a budget is a part of the set `Global`, and public on its own
     "rules",
     "records target",

@@ -13,9 +13,9 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from slrprune.durable import sync_folder, write_synced
 from slrprune.errors import DataError, StateError
 from slrprune.train.checkpoint.errors import CheckpointWriteError
-from slrprune.train.checkpoint.files import sync_folder, write_synced
 from slrprune.train.checkpoint.tree import flatten, unflatten
 
 VERSION = 1
