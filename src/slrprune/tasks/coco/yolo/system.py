@@ -110,8 +110,10 @@ class Yolo(DetectionSystem):
         ]
 
     def _numbers(self, model: nn.Module, images: Tensor) -> Tensor:
+        # Channels last is faster here: 1.4 against 1.8 s for a step on one core, 8 images of 288x384.
+        maps = model(images.contiguous(memory_format=torch.channels_last))
         # Sums over thousands of places and exponentials need float32, whatever autocast made of the maps.
-        return in_a_row(model(images), self.anchors.shape[1]).float()
+        return in_a_row(maps, self.anchors.shape[1]).float()
 
     def _on(self, device: torch.device) -> tuple[Places, Tensor]:
         return Places(*(tensor.to(device) for tensor in self.places)), self.anchors.to(device)
