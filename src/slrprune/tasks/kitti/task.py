@@ -1,18 +1,18 @@
 """KITTI's 3-D object detection with PointPillars."""
 
 import math
-from collections.abc import Iterator
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slrprune.errors import ArgumentError, DataError, UsageError
-from slrprune.tasks.base import Batch, Split, Task, check_split, evaluating
+from slrprune.errors import ArgumentError, DataError
+from slrprune.tasks.base import Batch, Split, evaluating
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.data_folder import data_folder
-from slrprune.tasks.disk_source import ordered_batches, training_batches
+from slrprune.tasks.disk_task import DiskTask
 from slrprune.tasks.kitti.anchors import anchor_boxes, match
 from slrprune.tasks.kitti.design import Design, design_named
 from slrprune.tasks.kitti.detect import Detections, detections, of_scan
@@ -23,10 +23,9 @@ from slrprune.tasks.kitti.network import Outputs, PointPillars
 from slrprune.tasks.kitti.precision import MODERATE
 from slrprune.tasks.kitti.source import KittiSource
 from slrprune.tasks.recipe import AdamWRecipe
-from slrprune.tasks.tally import Tally
 
 
-class Kitti(Task):
+class Kitti(DiskTask[KittiSource]):
     """Cars, or pedestrians and cyclists, in laser scans of streets; needs the KITTI object data.
 
     The metric is the 3-D average precision at 40 recall points, difficulty "moderate", mean over the design's classes.
@@ -56,6 +55,7 @@ class Kitti(Task):
 
     name = "kitti"
     metric = "3-D average precision"
+    unit = "frames"
     dense_recipe = AdamWRecipe(epochs=160, lr=2e-4, weight_decay=1e-4)
     pruning_recipe = AdamWRecipe(epochs=40, lr=2e-4, weight_decay=1e-4)
 
@@ -71,18 +71,12 @@ class Kitti(Task):
         device: str | torch.device = "cpu",
         bf16: bool = False,
     ) -> None:
-        super().__init__(device=device, bf16=bf16)
         if not 0 <= holdout < 1:
             raise ArgumentError("Kitti", "holdout", holdout, "must be in [0, 1)")
-        if workers < 0:
-            raise ArgumentError("Kitti", "workers", workers, "must be at least 0")
         self.design: Design = design_named(design)
-        self.batch_size, self.workers, self.strict = batch_size, workers, strict
-        self.tally = Tally()
-        self.sources = self._read(data, holdout)
-        if not 1 <= batch_size <= len(self.sources["train"]):
-            rule = f"must be in [1, {len(self.sources['train'])}], the number of training frames"
-            raise ArgumentError("Kitti", "batch_size", batch_size, rule)
+        complaints = Complaints("Kitti", strict)
+        sources = _read(data_folder("Kitti", data), holdout, self.design, complaints)
+        super().__init__(sources, complaints, batch_size=batch_size, workers=workers, device=device, bf16=bf16)
         anchors, classes = anchor_boxes(self.design)
         self._anchors, self._anchor_classes = anchors.to(self.device), classes.to(self.device)
 
@@ -94,31 +88,6 @@ class Kitti(Task):
     def build_model(self) -> PointPillars:
         """A `PointPillars` with fresh weights."""
         return PointPillars(self.design).to(self.device)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of full batches in the training split."""
-        return len(self.sources["train"]) // self.batch_size
-
-    def batches(self, split: Split, epoch: int = 0, seed: int = 0) -> Iterator[Batch]:
-        """Pillars float32 (n, pillars, points, 4) and `Targets`; see `Task.batches`.
-
-        Raises:
-            ArgumentError: an unknown split.
-            UsageError: there is no "val" split.
-        """
-        source = self._source(split)
-        if split != "train":
-            return self._in_order(source)
-        return training_batches(
-            source,
-            size=self.batch_size,
-            epoch=epoch,
-            seed=seed,
-            workers=self.workers,
-            device=self.device,
-            tally=self.tally,
-        )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean over the scans of `loss.scan_loss`."""
@@ -133,13 +102,12 @@ class Kitti(Task):
 
     def detect(self, model: nn.Module, split: Split) -> list[tuple[Frame, Detections]]:
         """What the model finds in each usable frame of a split, in order. Raises as `batches`."""
-        source = self._source(split)
-        found = []
+        frames, found = self.source(split).frames, []
         with evaluating(model), self.autocast():
-            for inputs, targets in self._in_order(source):
+            for inputs, targets in self.in_order(split):
                 outputs: Outputs = model(inputs)
                 for number, index in enumerate(targets.frames.tolist()):
-                    frame = source.frames[index]
+                    frame = frames[index]
                     scan = of_scan(outputs, number)
                     found.append((frame, detections(scan, self._anchors, frame.calibration, frame.image_size)))
         return found
@@ -161,45 +129,30 @@ class Kitti(Task):
         known = [value for value in values if not math.isnan(value)]
         return float(np.mean(known)) if known else math.nan
 
-    def warnings(self) -> tuple[str, ...]:
-        """What was skipped so far, one sentence for each reason."""
-        return self.tally.sentences()
-
     def _judged(self, model: nn.Module, split: Split) -> list[Judged]:
         return [judge(frame, found) for frame, found in self.detect(model, split)]
 
-    def _in_order(self, source: KittiSource) -> Iterator[Batch]:
-        size = self.batch_size
-        return ordered_batches(source, size=size, workers=self.workers, device=self.device, tally=self.tally)
 
-    def _source(self, split: Split) -> KittiSource:
-        check_split("kitti.batches", split)
-        if split not in self.sources:
-            raise UsageError("kitti", f"there is no {split!r} split", "Hold some training frames out for it.")
-        return self.sources[split]
+def _read(root: Path, holdout: float, design: Design, complaints: Complaints) -> dict[Split, KittiSource]:
+    """The splits; `complaints` hears of the frames that cannot be used.
 
-    def _read(self, data: str | PathLike[str] | None, holdout: float) -> dict[Split, KittiSource]:
-        """The splits; frames that cannot be used are counted, or refused."""
-        root = find_folder(data_folder("Kitti", data))
-        train = split_numbers(root, "train")
-        held_out = {number for place, number in enumerate(train) if int((place + 1) * holdout) > int(place * holdout)}
-        numbers: dict[Split, list[str]] = {
-            "train": [number for number in train if number not in held_out],
-            "val": [number for number in train if number in held_out],
-            "test": split_numbers(root, "val"),
-        }
-        complaints = Complaints("Kitti", self.strict)
-        sources: dict[Split, KittiSource] = {}
-        for split, wanted in numbers.items():
-            frames = [frame for number in wanted if (frame := read_frame(root, number, complaints)) is not None]
-            if wanted and not frames:
-                reason, name = complaints.found[-1]
-                raise DataError("Kitti", f"no frame of the split {split!r} can be used; {name}: {reason}")
-            if frames:
-                sources[split] = KittiSource(frames, self.design, self.strict)
-        for reason, name in complaints.found:
-            self.tally.add(reason, name)
-        if self.strict:
-            for source in sources.values():
-                source.check()
-        return sources
+    Raises:
+        DataError: a folder or a list is missing, or no frame of a split can be used.
+    """
+    root = find_folder(root)
+    train = split_numbers(root, "train")
+    held_out = {number for place, number in enumerate(train) if int((place + 1) * holdout) > int(place * holdout)}
+    numbers: dict[Split, list[str]] = {
+        "train": [number for number in train if number not in held_out],
+        "val": [number for number in train if number in held_out],
+        "test": split_numbers(root, "val"),
+    }
+    sources: dict[Split, KittiSource] = {}
+    for split, wanted in numbers.items():
+        frames = [frame for number in wanted if (frame := read_frame(root, number, complaints)) is not None]
+        if wanted and not frames:
+            reason, name = complaints.found[-1]
+            raise DataError("Kitti", f"no frame of the split {split!r} can be used; {name}: {reason}")
+        if frames:
+            sources[split] = KittiSource(frames, design, complaints.strict)
+    return sources

@@ -1,7 +1,7 @@
 """TuSimple's lane detection with Ultra Fast Lane Detection or a segmentation after LaneNet."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from types import MappingProxyType
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from slrprune.errors import ArgumentError
-from slrprune.tasks.base import Batch, Split, Task, check_split, evaluating
+from slrprune.tasks.base import Batch, Split, evaluating
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.data_folder import data_folder
-from slrprune.tasks.disk_source import ordered_batches, training_batches
+from slrprune.tasks.disk_task import DiskTask
 from slrprune.tasks.recipe import AdamWRecipe
-from slrprune.tasks.tally import Tally
 from slrprune.tasks.tusimple.backbone import load_backbone
 from slrprune.tasks.tusimple.folder import read_splits
 from slrprune.tasks.tusimple.labels import LaneImage
@@ -60,7 +59,7 @@ class Found:
         return json.dumps({"raw_file": self.image.name, "lanes": lanes, "h_samples": rows, "run_time": run_time})
 
 
-class TuSimple(Task):
+class TuSimple(DiskTask[TuSimpleSource]):
     """Lanes on highways; needs the TuSimple lane detection data.
 
     The metric is the official accuracy; `scores` gives the rates of false positives and negatives, too. The split "val"
@@ -90,6 +89,7 @@ class TuSimple(Task):
 
     name = "tusimple"
     metric = "accuracy"
+    unit = "images"
     dense_recipe = AdamWRecipe(epochs=100, lr=4e-4, weight_decay=1e-4, warmup=0.01)
     pruning_recipe = AdamWRecipe(epochs=40, lr=4e-4, weight_decay=1e-4)
 
@@ -105,19 +105,13 @@ class TuSimple(Task):
         device: str | torch.device = "cpu",
         bf16: bool = False,
     ) -> None:
-        super().__init__(device=device, bf16=bf16)
         if system not in SYSTEMS:
             raise ArgumentError("TuSimple", "system", system, f"must be one of {', '.join(SYSTEMS)}")
-        if workers < 0:
-            raise ArgumentError("TuSimple", "workers", workers, "must be at least 0")
         self.system, self.backbone = SYSTEMS[system], backbone
-        self.batch_size, self.workers, self.strict = batch_size, workers, strict
-        self.tally = Tally()
-        self.sources = self._read(data)
-        count = len(self.sources["train"])
-        if not 1 <= batch_size <= count:
-            rule = f"must be in [1, {count}], the number of training images"
-            raise ArgumentError("TuSimple", "batch_size", batch_size, rule)
+        complaints = Complaints("TuSimple", strict)
+        splits = read_splits(data_folder("TuSimple", data), complaints)
+        sources = {split: TuSimpleSource(images, self.system, strict) for split, images in splits.items()}
+        super().__init__(sources, complaints, batch_size=batch_size, workers=workers, device=device, bf16=bf16)
 
     @property
     def model_name(self) -> str:
@@ -136,30 +130,6 @@ class TuSimple(Task):
             load_backbone(model, self.backbone)
         return model.to(self.device)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of full batches in the training split."""
-        return len(self.sources["train"]) // self.batch_size
-
-    def batches(self, split: Split, epoch: int = 0, seed: int = 0) -> Iterator[Batch]:
-        """Images float32 (n, 3, h, w) and `Targets`; see `Task.batches`.
-
-        Raises:
-            ArgumentError: an unknown split.
-        """
-        check_split("tusimple.batches", split)
-        if split != "train":
-            return self._in_order(split)
-        return training_batches(
-            self.sources[split],
-            size=self.batch_size,
-            epoch=epoch,
-            seed=seed,
-            workers=self.workers,
-            device=self.device,
-            tally=self.tally,
-        )
-
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The system's loss."""
         inputs, targets = batch
@@ -169,13 +139,12 @@ class TuSimple(Task):
 
     def detect(self, model: nn.Module, split: Split) -> list[Found]:
         """What the model finds in each usable image of a split, in order. Raises as `batches`."""
-        check_split("tusimple.detect", split)
-        found = []
+        photos, found = self.source(split).images, []
         with evaluating(model), self.autocast():
-            for inputs, targets in self._in_order(split):
+            for inputs, targets in self.in_order(split):
                 outputs = model(inputs).float().cpu().numpy().astype(np.float64)
                 for output, number, size in zip(outputs, targets.images.tolist(), targets.sizes.tolist(), strict=True):
-                    image = self.sources[split].images[number]
+                    image = photos[number]
                     lanes = self.system.lanes(output, image.rows, (size[0], size[1]))
                     found.append(Found(image, tuple(np.where(lane >= 0, lane.round(), -2.0) for lane in lanes)))
         return found
@@ -188,22 +157,3 @@ class TuSimple(Task):
     def evaluate(self, model: nn.Module, split: Split) -> float:
         """The official accuracy in percent. Raises as `batches`."""
         return 100 * self.scores(model, split).accuracy
-
-    def warnings(self) -> tuple[str, ...]:
-        """What was skipped so far, one sentence for each reason."""
-        return self.tally.sentences()
-
-    def _in_order(self, split: Split) -> Iterator[Batch]:
-        source, size = self.sources[split], self.batch_size
-        return ordered_batches(source, size=size, workers=self.workers, device=self.device, tally=self.tally)
-
-    def _read(self, data: str | PathLike[str] | None) -> dict[Split, TuSimpleSource]:
-        complaints = Complaints("TuSimple", self.strict)
-        splits = read_splits(data_folder("TuSimple", data), complaints)
-        for reason, name in complaints.found:
-            self.tally.add(reason, name)
-        sources = {split: TuSimpleSource(images, self.system, self.strict) for split, images in splits.items()}
-        if self.strict:
-            for source in sources.values():
-                source.check()
-        return sources
