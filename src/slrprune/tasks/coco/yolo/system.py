@@ -93,9 +93,7 @@ class Yolo(DetectionSystem):
         """See `DetectionSystem.loss`."""
         numbers = self._numbers(model, images)
         places, anchors = self._on(images.device)
-        return self.objective(
-            numbers, objects, places, size=self.size, strides=self.design.strides, anchors=anchors
-        )
+        return self.objective(numbers, objects, places, size=self.size, strides=self.design.strides, anchors=anchors)
 
     @torch.no_grad()
     def detect(self, model: nn.Module, images: Tensor) -> list[Detections]:
