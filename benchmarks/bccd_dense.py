@@ -3,9 +3,9 @@
     python benchmarks/bccd_to_coco.py --data ../shared/data --out .cache/bccd
     python benchmarks/bccd_dense.py --data .cache/bccd --out .cache/bccd_dense/yolov3_tiny
 
-Writes OUT.jsonl (one line an epoch; the mAP of the "val" split every few), OUT.ckpt (to resume from: run the same command
-again), and at the end OUT.safetensors (the weights, for the task's option `checkpoint`) and OUT.json (the record). The
-test split is not touched.
+Writes OUT.jsonl (one line an epoch; the mAP of the "val" split every few), OUT.ckpt (to resume from: run the same
+command again), and at the end OUT.safetensors (the weights, for the task's option `checkpoint`) and OUT.json (the
+record). The test split is not touched.
 """
 
 import argparse

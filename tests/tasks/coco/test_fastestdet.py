@@ -52,7 +52,7 @@ def test_weights_of_another_network_are_refused():
     system = FastestDetSystem(None, 3)
     state = system.network().state_dict()
     state.pop("SPP.output.0.weight")
-    with pytest.raises(RuntimeError, match="SPP.output.0.weight"):
+    with pytest.raises(RuntimeError, match=r"SPP\.output\.0\.weight"):
         system.load(system.network(), state)
 
 

@@ -44,6 +44,7 @@ class Coco(Task):
         size: height and width of the network's input in pixels, or one number for both; None takes the published ones.
         start: file with weights to start from, a state dict of torch or a safetensors file; None starts from random
             ones, or from what the library's detector comes with.
+        checkpoint: file with weights trained on these categories, for `pretrained`.
         augment: how training images are changed: "photo", "slide" for pictures without an up, each also with
             "_mosaic" behind, or "none"; or an `Augmentation`.
         score: what `evaluate` returns, "mAP50" or "mAP50-95".
@@ -76,6 +77,7 @@ class Coco(Task):
         system: str = "yolov3_tiny",
         size: int | Sequence[int] | None = None,
         start: str | PathLike[str] | None = None,
+        checkpoint: str | PathLike[str] | None = None,
         augment: str | Augmentation = "photo",
         score: str = "mAP50",
         holdout: float = 0.05,
@@ -92,7 +94,7 @@ class Coco(Task):
             raise ArgumentError("Coco", "holdout", holdout, "must be in [0, 1)")
         if workers < 0:
             raise ArgumentError("Coco", "workers", workers, "must be at least 0")
-        self.metric, self.start = METRICS[score], start
+        self.metric, self.start, self.checkpoint = METRICS[score], start, checkpoint
         self.batch_size, self.workers, self.strict = batch_size, workers, strict
         self.tally = Tally()
         complaints = Complaints("Coco", strict)
@@ -123,6 +125,19 @@ class Coco(Task):
         model = self.system.network()
         if self.start is not None:
             _load(self.system, model, self.start)
+        return model.to(self.device)
+
+    def pretrained(self) -> nn.Module | None:
+        """The network with the weights of `checkpoint`; None without one.
+
+        Raises:
+            DataError: the file cannot be read.
+            StateError: it belongs to another network.
+        """
+        if self.checkpoint is None:
+            return None
+        model = self.system.network()
+        _load(self.system, model, self.checkpoint)
         return model.to(self.device)
 
     @property
