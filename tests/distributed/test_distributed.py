@@ -6,7 +6,7 @@ import pytest
 import ranks
 
 HERE = Path(__file__).parent
-FILES = [HERE / "_replicated.py", HERE / "_sharded.py"]
+FILES = sorted(HERE.glob("_*.py"))
 LINES = [line for file in FILES for line in file.read_text().splitlines()]
 NAMES = [line[4 : line.index("(")] for line in LINES if line.startswith("def scenario_")]
 

@@ -1,6 +1,6 @@
 """Several gloo processes on this machine that run the scenarios of a file, one after the other, all together.
 
-    said = ranks.run([Path("tests/distributed/_sharded.py")], tmp_path)     # {scenario: one text per rank, "" for none}
+    said = ranks.run([Path("tests/distributed/_replicated.py")], tmp_path)  # {scenario: one text per rank, "" for none}
 
 One process imports torch and the scenarios once and forks the ranks, so that four ranks cost little more than one.
 """
