@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from slrprune.distributed.dtensors import is_dtensor
 from slrprune.distributed.shards import reshard, shards_of
 from slrprune.errors import ArgumentError, RuleError, ShapeError, UsageError, closest
-from slrprune.methods.base import keep_
+from slrprune.methods.masked import keep_
 from slrprune.rules import Target, canonical_name, find_targets
 
 

@@ -18,8 +18,9 @@ from slrprune.distributed.detect import world_of
 from slrprune.distributed.world import World
 from slrprune.errors import ArgumentError, NonFiniteError, UsageError
 from slrprune.masks import apply_masks_
-from slrprune.methods.base import Method, Moment, keep_
+from slrprune.methods.base import Method, Moment
 from slrprune.methods.lagrangian import LagrangianMethod
+from slrprune.methods.masked import keep_
 from slrprune.methods.slr import SLR
 from slrprune.records import RecordBuffer, SparsityReport, UpdateRecord
 from slrprune.rules import Rules, find_targets

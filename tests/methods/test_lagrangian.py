@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from slrprune import ADMM, ClassicSLR, Method, NoRamp, OneShot, Pruner, QuadraticPenalty, Unstructured
-from slrprune.methods.base import MethodState, Moment, Problem, keep_, mask_counts
+from slrprune.methods.base import MethodState, Moment, Problem, mask_counts
 from slrprune.methods.lagrangian import LagrangianMethod, terms
+from slrprune.methods.masked import keep_
 
 RHO = 0.7
 COUPLED = [

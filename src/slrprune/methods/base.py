@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -209,11 +210,6 @@ def all_true(weights: Sequence[Tensor]) -> list[Tensor]:
     return [torch.ones_like(weight, dtype=torch.bool) for weight in weights]
 
 
-def keep_(weight: Tensor, mask: Tensor) -> None:
-    """Writes +0.0 wherever `mask` is False; a product would leave -0.0 and revive NaN."""
-    weight.masked_fill_(~mask, 0.0)
-
-
 def total(values: Sequence[Tensor], device: torch.device, world: World = ALONE) -> Tensor:
     """Sum of 0-dim tensors over layers and ranks, as float64 on `device`."""
     stacked = torch.stack([value.to(device) for value in values])
@@ -234,8 +230,15 @@ def mask_counts(
 ) -> dict[str, Tensor]:
     """`sparsity` and `mask_changes` of a record; over all ranks where the masks are those of a problem."""
     numel = sum(mask.numel() for mask in new) if problem is None else problem.numel
-    kept = total([mask.sum() for mask in new], device)
-    changed = total([(before ^ after).sum() for before, after in zip(old, new, strict=True)], device)
+    kept = total([_count(mask) for mask in new], device)
+    changed = total([_count(before ^ after) for before, after in zip(old, new, strict=True)], device)
     if problem is not None and problem.world.ranks > 1:
         kept, changed = problem.world.sum(torch.stack([kept, changed]))
     return {"sparsity": 1 - kept / numel, "mask_changes": changed}
+
+
+def _count(mask: Tensor) -> Tensor:
+    """How many entries are True, 0-dim int64."""
+    if mask.device.type == "cpu":  # numpy counts bytes; torch would first make an integer of each
+        return torch.tensor(int(np.count_nonzero(mask.numpy())))
+    return mask.sum()

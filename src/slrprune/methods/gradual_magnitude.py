@@ -5,16 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from slrprune.methods.base import (
-    Method,
-    MethodState,
-    Moment,
-    Observation,
-    Problem,
-    all_true,
-    keep_,
-    mask_counts,
-)
+from slrprune.methods.base import Method, MethodState, Moment, Observation, Problem, all_true, mask_counts
+from slrprune.methods.masked import keep_
 from slrprune.methods.schedule import CubicRamp, Ramp
 
 

@@ -18,6 +18,7 @@ from slrprune.methods.base import (
     mask_counts,
     stacked_norms,
 )
+from slrprune.methods.masked import only
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
 from slrprune.methods.surrogate import holds, next_relaxation, observe_loss, present_relaxation, start_scalars
@@ -97,10 +98,11 @@ class SLR(Method):
         points = self._points(problem, state, moment, self._next_sigma(state, moment))
         relaxation = present_relaxation(self.ramp, state)
         for position, (weight, mask) in enumerate(zip(problem.weights, state.tensors["mask"], strict=True)):
+            point = points[position]
+            weight.copy_(_network_point(point, mask, relaxation))
             # On the support the memory keeps the values of the last update: the last good state.
-            memory = torch.where(mask, state.tensors["memory"][position], points[position])
+            memory = torch.where(mask, state.tensors["memory"][position], point, out=point)
             state.tensors["memory"][position] = memory
-            weight.copy_(_network_point(points[position], mask, relaxation))
 
     def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
         """One multiplier step and one exact projection."""
@@ -113,12 +115,12 @@ class SLR(Method):
         masks = problem.masks(points, progress)
         primal, dual = [], []
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
-            before = torch.where(state.tensors["mask"][position], state.tensors["memory"][position], 0.0)
-            feasible = torch.where(mask, point, 0.0)
+            feasible = only(mask, point)
             primal.append(torch.linalg.vector_norm(weight - feasible))
-            dual.append(torch.linalg.vector_norm(feasible - before))
             is_feasible = isinstance(relaxation, float) and relaxation == 0
             weight.copy_(feasible if is_feasible else _network_point(point, mask, relaxation))
+            before = only(state.tensors["mask"][position], state.tensors["memory"][position])
+            dual.append(torch.linalg.vector_norm(feasible.sub_(before)))
         counts = mask_counts(state.tensors["mask"], masks, problem.device, problem)
         primal_residual, dual_residual = stacked_norms([primal, dual], problem.device, problem.world)
         state.tensors = {"mask": masks, "memory": points}
@@ -172,7 +174,7 @@ class SLR(Method):
             moved = _moved(memory, weight, share, relaxation)
             if decay:
                 moved = moved * (1 - decay)
-            point = torch.where(mask, weight, moved)
+            point = torch.where(mask, weight, moved, out=None if moved is memory else moved)
             # After a NaN the memory still holds the last good point; take that and leave the state as it was.
             points.append(point if moment.is_usable is None else torch.where(moment.is_usable, point, memory))
         return points
@@ -196,7 +198,7 @@ def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: fl
 def _network_point(point: Tensor, mask: Tensor, relaxation: float | Tensor) -> Tensor:
     """M V + beta (1 - M) V, what the network computes with; beta = 0 is the feasible point itself."""
     if isinstance(relaxation, float) and relaxation == 0:
-        return torch.where(mask, point, 0.0)
+        return only(mask, point)
     return torch.where(mask, point, point * relaxation)
 
 
