@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from slrprune.cli.export import find_kept
+from slrprune.cli.export import find_model
 from slrprune.compare import keep
 from slrprune.compare.keep import Keep, kept_models
 from slrprune.deploy import load_sparse
@@ -79,6 +80,49 @@ def test_shrunk(slrprune, run):
     assert rebuilt[0].out_features < 16
 
 
+PRUNE = ("--set", "tracker=none", "--set", "latency=false", "--set", "report=false", "--set", "device=cpu")
+
+
+@pytest.fixture
+def pruned(slrprune):
+    """The folder of a run of `prune`, on a task with settings of its own."""
+    pytest.importorskip("accelerate", reason="runs need accelerate, of the extra train")
+    options = ("--sparsity", "0.75", "--epochs", "2", "--retrain", "1", "--set", "task_options.noise=0.25")
+    result = slrprune("prune", "blobs", *options, "--out", "pruned", *PRUNE)
+    assert result.exit_code == 0, result.stderr
+    return Path("pruned")
+
+
+def test_the_folder_of_a_run_of_prune(slrprune, pruned):
+    result = slrprune("export", pruned, "--to", "sparse", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["path"] == "pruned/model-sparse.safetensors"
+    assert found["run"].startswith("blobs, SLR(")
+    model, task = find_model(pruned).rebuild()
+    expected = load_file(pruned / "model.safetensors")
+    restored = load_sparse(found["path"])
+    assert expected.keys() == restored.keys()
+    assert all(torch.equal(tensor, restored[name]) for name, tensor in expected.items())
+    summary = json.loads((pruned / "summary.json").read_text())
+    assert task.evaluate(model, "test") == summary["accuracy_after_retraining"]
+    _, task = find_model(pruned).rebuild(data="elsewhere")
+    assert task.data == "elsewhere"
+
+
+def test_a_run_that_left_no_model_says_why(slrprune, pruned):
+    (pruned / "model.slrprune").unlink()
+    with pytest.raises(DataError, match=r"pruned: the run left no model, its status is 'ok'\. Repeat the run\."):
+        find_model(pruned)
+    (pruned / "summary.json").write_text("{")
+    with pytest.raises(DataError, match=r"summary\.json: the summary is damaged \(JSONDecodeError\)"):
+        find_model(pruned)
+    (pruned / "summary.json").unlink()
+    result = slrprune("export", pruned, "--to", "sparse")
+    assert result.exit_code == 1
+    assert "so that there is no final model. Go on with it: slrprune prune --resume pruned." in result.stderr
+
+
 def test_which_model_is_meant_has_to_be_clear(slrprune, run):
     slrprune(*QUICK, "--methods", "slr,dense", "--out", "run", "--keep-models")
     result = slrprune("export", run, "--to", "sparse")
@@ -105,7 +149,7 @@ def test_what_holds_no_model_is_refused(slrprune, run):
     slrprune(*QUICK, "--methods", "slr", "--out", "bare")
     for arguments, sentence in (
         (("bare",), "bare: holds no model. slrprune demo keeps one; slrprune compare keeps them with --keep-models."),
-        (("nowhere",), "nowhere: is no folder of a run. Name the folder that demo or compare wrote to."),
+        (("nowhere",), "nowhere: is no folder of a run. Name the folder that prune, demo or compare wrote to."),
     ):
         result = slrprune("export", *arguments, "--to", "sparse")
         assert result.exit_code == 1
@@ -132,4 +176,4 @@ def test_a_file_that_no_run_kept_is_refused_without_harm(tmp_path):
     path = tmp_path / "exported-sparse.safetensors"
     path.write_bytes(b"mine")
     with pytest.raises(DataError, match=r"is no model that a run kept: there is no exported-sparse\.json beside it"):
-        find_kept(path)
+        find_model(path)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -14,10 +14,26 @@ from slrprune.errors import DataError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from slrprune.compare.keep import KeptModel
+    from slrprune.tasks import Task
+
+_RUN_HELP = "Folder that prune, demo or compare wrote to, or one of the models that demo or compare kept."
 
 Writer = Callable[["nn.Module", "Tensor", Path], dict[str, Any]]
 """Writes the model to a path, and tells what came of it; "said" is the text for people."""
+
+
+class LeftModel(Protocol):
+    """A model that `prune`, `demo` or `compare` left behind."""
+
+    @property
+    def run(self) -> str:
+        """What the run was, in words."""
+
+    def rebuild(self, **options: Any) -> "tuple[nn.Module, Task]":
+        """The model in eval mode, and its task; options replace those of the task."""
+
+    def export_path(self, ending: str) -> Path:
+        """Where an export goes unless the user names a place."""
 
 
 class Form(str, Enum):
@@ -29,7 +45,7 @@ class Form(str, Enum):
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder that demo or compare wrote to, or one model in it.")],
+    run: Annotated[Path, typer.Argument(help=_RUN_HELP)],
     to: Annotated[Form, typer.Option(help="sparse and shrunk are files for load_sparse.")],
     file: Annotated[Path | None, typer.Option("--out", help="File to write. [into RUN]")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it has moved.")] = None,
@@ -42,33 +58,38 @@ def export(
     """
     from slrprune.deploy.shrink.example import described
 
-    kept = find_kept(run)
-    model, task = kept.rebuild(**({} if data is None else {"data": data}))
+    left = find_model(run)
+    model, task = left.rebuild(**({} if data is None else {"data": data}))
     writer, ending = _writers()[to]
-    path = file or kept.path.parent.parent / f"{kept.path.stem}{ending}"
+    path = file or left.export_path(ending)
     try:
         found = writer(model, task.example_input(), path)
     except RuntimeError as error:
-        raise UsageError("export", f"{kept.run} cannot be written to {path} ({described(error)})") from error
+        raise UsageError("export", f"{left.run} cannot be written to {path} ({described(error)})") from error
     if as_json:
-        print_json({"run": kept.run, "to": to.value, "path": str(path), **found})
+        print_json({"run": left.run, "to": to.value, "path": str(path), **found})
     else:
-        out().print(f"{kept.run}: {found['said']}", markup=False, highlight=False, soft_wrap=True)
+        out().print(f"{left.run}: {found['said']}", markup=False, highlight=False, soft_wrap=True)
 
 
-def find_kept(run: Path) -> "KeptModel":
+def find_model(run: Path) -> LeftModel:
     """The model that a path stands for.
 
     Raises:
         DataError: there is none.
         UsageError: there are several.
+        ConfigError: the configuration of a run of `prune` is damaged.
     """
     from slrprune.compare.keep import kept_model, kept_models
 
     if run.is_file():
         return kept_model(run)
     if not run.is_dir():
-        raise DataError(str(run), "is no folder of a run", "Name the folder that demo or compare wrote to.")
+        raise DataError(str(run), "is no folder of a run", "Name the folder that prune, demo or compare wrote to.")
+    if (run / "config.yaml").is_file():
+        from slrprune.train.rundir.final import final_model
+
+        return final_model(run)
     models = kept_models(run)
     if not models:
         way_out = "slrprune demo keeps one; slrprune compare keeps them with --keep-models."

@@ -99,6 +99,10 @@ class KeptModel:
         load_sparse(self.path, model)
         return model.eval(), task
 
+    def export_path(self, ending: str) -> Path:
+        """Where an export goes unless the user names a place: into the folder of the comparison."""
+        return self.path.parent.parent / f"{self.path.stem}{ending}"
+
 
 def kept_path(record: Path) -> Path:
     """Where the model of the run with this record is kept."""
