@@ -39,7 +39,7 @@ VERBS: Mapping[Callable[..., None], str] = {
     table: "slrprune table runs/digits",
     report: "slrprune report runs/first",
     bench: "slrprune bench digits --sparsity 0.95 --threads 1",
-    export: "slrprune export runs/demo --to sparse",
+    export: "slrprune export runs/first --to sparse",
     oneshot: "slrprune oneshot hf:sentence-transformers/all-MiniLM-L6-v2 --data text.txt --sparsity 0.5",
 }
 """Every verb with the example at the end of its help, in the order in which they are listed."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from slrprune.cli.completion import complete_task
 from slrprune.cli.consoles import out
 from slrprune.cli.cut import DENSE_HELP, SET_HELP, cut_by_magnitude_, has_zeros, rules_for
 from slrprune.cli.models import MODEL_HELP, resolve
@@ -16,7 +17,7 @@ _DEFAULT = 0.9
 
 
 def bench(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete_task)],
     sparsity: Annotated[
         float | None,
         typer.Option(help="Cut to it by magnitude before. [the model's own zeros; 0.9 where it has none]"),

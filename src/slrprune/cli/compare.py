@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slrprune.cli.completion import complete_task
 from slrprune.cli.lists import names, numbers
 from slrprune.cli.session import follow_and_show
 from slrprune.cli.task_options import DATA_HELP, OPTION_HELP, TASK_HELP, read_options
@@ -29,7 +30,7 @@ class _Curve(str, Enum):
 
 
 def compare(
-    task: Annotated[str, typer.Argument(help=TASK_HELP)],
+    task: Annotated[str, typer.Argument(help=TASK_HELP, autocompletion=complete_task)],
     methods: Annotated[list[str] | None, typer.Option(help=_METHODS_HELP)] = None,
     sparsity: Annotated[list[str] | None, typer.Option(help="Fraction of zeros, or several. [0.9]")] = None,
     structure: Annotated[str, typer.Option("--set", help="Constraint set; an unknown name lists them.")] = "global",

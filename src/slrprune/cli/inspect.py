@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slrprune.cli.completion import complete_task
 from slrprune.cli.consoles import out
 from slrprune.cli.cut import DENSE_HELP, SET_HELP, misfits, rules_for
 from slrprune.cli.models import MODEL_HELP, resolve
@@ -26,7 +27,7 @@ _SHOWN = 3
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete_task)],
     rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
     structure: Annotated[str | None, typer.Option("--set", help=f"{SET_HELP} [{_SET}]")] = None,
     sparsity: Annotated[float | None, typer.Option(help=f"Fraction of zeros, in [0, 1). [{_SPARSITY}]")] = None,

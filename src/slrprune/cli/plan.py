@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from slrprune.cli.completion import complete_task
 from slrprune.cli.consoles import out
 from slrprune.cli.cut import DENSE_HELP, SET_HELP, rules_for
 from slrprune.cli.models import MODEL_HELP, resolve
@@ -14,7 +15,7 @@ from slrprune.cli.task_options import DATA_HELP, OPTION_HELP
 
 
 def plan(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete_task)],
     sparsity: Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")] = 0.9,
     structure: Annotated[str, typer.Option("--set", help=SET_HELP)] = "unstructured",
     dense: Annotated[list[str] | None, typer.Option(help=DENSE_HELP)] = None,

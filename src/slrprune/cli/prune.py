@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slrprune.cli.completion import complete_task
 from slrprune.cli.consoles import err, out
 from slrprune.cli.session import print_json
 from slrprune.errors import UsageError
@@ -22,7 +23,7 @@ _TASK_HELP = "A task (see: slrprune tasks), module:function or file.py:function 
 
 
 def prune(
-    task: Annotated[str | None, typer.Argument(help=_TASK_HELP)] = None,
+    task: Annotated[str | None, typer.Argument(help=_TASK_HELP, autocompletion=complete_task)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags and --set go before it.")] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="A field as key=value; may be repeated.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder of a run that was stopped; goes on with it.")] = None,

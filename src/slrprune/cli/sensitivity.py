@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slrprune.cli.completion import complete_task
 from slrprune.cli.consoles import err, out
 from slrprune.cli.dense_model import WEIGHTS_HELP, dense_model
 from slrprune.cli.lists import numbers
@@ -29,7 +30,7 @@ _LEVELS_HELP = f"Fractions of zeros, in [0, 1). [{' '.join(map(str, _LEVELS))}]"
 
 
 def sensitivity(
-    task: Annotated[str, typer.Argument(help=TASK_HELP)],
+    task: Annotated[str, typer.Argument(help=TASK_HELP, autocompletion=complete_task)],
     sparsity: Annotated[list[str] | None, typer.Option(help=_LEVELS_HELP)] = None,
     structure: Annotated[str, typer.Option("--set", help=_SET_HELP)] = _SET,
     drop: Annotated[float, typer.Option(min=0, help="Points that a layer may cost, for the last column.")] = 1.0,
