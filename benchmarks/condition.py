@@ -13,11 +13,12 @@ from slrprune.tasks import Digits
 
 METHODS: dict[str, slr.Method] = {
     "SLR()": slr.SLR(),
-    "SLR(conditional=False)": slr.SLR(conditional=False),
-    "dpf: SLR(sigma=1, conditional=False)": slr.SLR(sigma=1.0, conditional=False),
+    "SLR(tolerance=0.0)": slr.SLR(tolerance=0.0),
+    "SLR(tolerance=None)": slr.SLR(tolerance=None),
+    "dpf: SLR(sigma=1, tolerance=None)": slr.SLR(sigma=1.0, tolerance=None),
     "GradualMagnitude()": slr.GradualMagnitude(),
 }
-GROUNDS = tuple((sparsity, epochs) for sparsity in (0.9, 0.95, 0.98) for epochs in (4, 20))
+GROUNDS = tuple((sparsity, epochs) for sparsity in (0.9, 0.95, 0.98) for epochs in (4, 20)) + ((0.99, 20),)
 
 
 def table(runs: Runs) -> str:

@@ -38,7 +38,7 @@ from slrprune.methods import OnFailure
 
 METHODS: list[Method] = [
     SLR(),
-    SLR(ramp=RelaxedPath(slack=0.25), conditional=True),
+    SLR(ramp=RelaxedPath(slack=0.25), tolerance=0.0),
     SLR(interval=2, decay=0.1, ramp=RelaxedPath()),
     ClassicSLR(interval=2),
     ClassicSLR(interval=2, on_failure=OnFailure.ROLLBACK, summed_norms=True),

@@ -13,7 +13,7 @@ from slrprune import SLR, Global, RelaxedPath
 from slrprune.adapters.hosted import HostedPruning
 from slrprune.errors import UsageError
 
-METHOD = SLR(ramp=RelaxedPath(slack=0.25), conditional=True)  # decides on the loss
+METHOD = SLR(ramp=RelaxedPath(slack=0.25), tolerance=0.0)  # decides on the loss
 
 
 def _model() -> nn.Sequential:

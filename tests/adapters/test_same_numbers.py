@@ -10,7 +10,7 @@ from slrprune import ADMM, SLR, Method, RelaxedPath
 
 METHODS: dict[str, Method] = {
     "SLR": SLR(),
-    "SLR steered by the loss": SLR(ramp=RelaxedPath(slack=0.25), conditional=True),
+    "SLR steered by the loss": SLR(ramp=RelaxedPath(slack=0.25), tolerance=0.0),
     "ADMM, pulled by the learning rate": ADMM(interval=2),
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())

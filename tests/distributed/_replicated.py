@@ -55,7 +55,7 @@ def from_all(value: Any, group: Any = None) -> list[Any]:
 
 METHODS = [
     SLR(),
-    SLR(conditional=True, interval=2),
+    SLR(tolerance=0.0, interval=2),
     ClassicSLR(interval=2),
     ADMM(interval=2, coupled=True),
     GradualMagnitude(interval=2),

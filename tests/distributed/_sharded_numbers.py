@@ -88,7 +88,7 @@ def scenario_other_dtypes(folder: Path) -> None:
 
 METHODS: dict[str, Callable[[], Any]] = {
     "SLR": SLR,
-    "SLR, conditional": lambda: SLR(conditional=True, interval=2),
+    "SLR, conditional": lambda: SLR(tolerance=0.0, interval=2),
     "classic": lambda: ClassicSLR(interval=2),
     "classic, summed norms": lambda: ClassicSLR(interval=1, summed_norms=True),
     "classic, coupled": lambda: ClassicSLR(interval=2, coupled=True),

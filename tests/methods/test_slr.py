@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, Global, NoRamp, Pruner, RelaxedPath, Unstructured
 from slrprune.errors import ArgumentError
 from slrprune.methods import ConstantStepsize, Ramp, RelativeStepsize
-from slrprune.methods.base import Moment, Problem
+from slrprune.methods.base import MethodState, Moment, Problem
+from slrprune.methods.surrogate import share_of_step
 
 STEPS, LR = 24, 0.1
 
@@ -104,7 +105,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
     rule = sigma if isinstance(sigma, RelativeStepsize) else ConstantStepsize(sigma)
     options = {"momentum": 0.9, "weight_decay": 0.01}
     model, literal = Two(), Two()
-    pruner = _trained(model, SLR(sigma=sigma, conditional=False, interval=interval, ramp=ramp), **options)
+    pruner = _trained(model, SLR(sigma=sigma, tolerance=None, interval=interval, ramp=ramp), **options)
     expected, memory = _literal(literal, 0.7, interval, rule.next, rule.first, ramp.progress, **options)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -117,7 +118,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
 
 def test_decay_shrinks_the_memory_once_per_update() -> None:
     model, literal = Two(), Two()
-    _trained(model, SLR(sigma=0.5, decay=0.1, conditional=False, interval=2, ramp=NoRamp()))
+    _trained(model, SLR(sigma=0.5, decay=0.1, tolerance=None, interval=2, ramp=NoRamp()))
     expected, _ = _literal(literal, 0.7, 2, lambda *_: 0.5, 0.5, lambda _: 1.0, decay=0.1)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -125,7 +126,7 @@ def test_decay_shrinks_the_memory_once_per_update() -> None:
 
 def test_sigma_of_one_is_dynamic_pruning_with_feedback() -> None:
     model, other = Two(), Two()
-    pruner = _trained(model, SLR(sigma=1.0, conditional=False, ramp=NoRamp()))
+    pruner = _trained(model, SLR(sigma=1.0, tolerance=None, ramp=NoRamp()))
 
     dense = [weight.detach().clone() for weight in other.weights]
     for _ in range(STEPS):
@@ -148,7 +149,7 @@ def test_relaxed_path_follows_its_formula() -> None:
     sigma = 0.3
     optimizer = torch.optim.SGD(model.parameters(), lr=LR)
     pruner = Pruner(
-        model, optimizer, Global(0.7), total_steps=STEPS, method=SLR(sigma=sigma, conditional=False, ramp=ramp)
+        model, optimizer, Global(0.7), total_steps=STEPS, method=SLR(sigma=sigma, tolerance=None, ramp=ramp)
     )
 
     points = [weight.detach().clone() for weight in other.weights]
@@ -184,7 +185,7 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
     model.weight = weight
     optimizer = torch.optim.SGD([weight], lr=0.1)
     pruner = Pruner(
-        model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=SLR(conditional=False, ramp=ramp)
+        model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=SLR(tolerance=None, ramp=ramp)
     )
     losses = [1.0 + 0.3 * math.sin(step / 3) for step in range(steps)]
 
@@ -205,13 +206,13 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
     assert 5 < waited < 35  # both cases were met
 
 
-def test_conditional_multipliers_stay_where_the_condition_fails() -> None:
+def test_without_tolerance_the_multipliers_stay_where_the_condition_fails() -> None:
     steps = 40
     weight = nn.Parameter(torch.tensor([4.0, 3.0, 0.0, 0.0], dtype=torch.float64))
     model = nn.Module()
     model.weight = weight
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    method = SLR(sigma=0.5, ramp=NoRamp(), conditional=True)
+    method = SLR(sigma=0.5, ramp=NoRamp(), tolerance=0.0)
     pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=method)
     moved = 0
     expected = torch.zeros(2, dtype=torch.float64)
@@ -227,6 +228,59 @@ def test_conditional_multipliers_stay_where_the_condition_fails() -> None:
         memory = pruner.state_dict()["tensors"]["memory"]["weight"]
         assert torch.allclose(memory[2:], expected, rtol=1e-12, atol=1e-15), step
     assert 5 < moved < 35
+
+
+def test_multipliers_move_less_the_farther_the_loss_is_above_its_average() -> None:
+    steps, tolerance = 60, 0.2
+    weight = nn.Parameter(torch.tensor([4.0, 3.0, 0.0, 0.0], dtype=torch.float64))
+    model = nn.Module()
+    model.weight = weight
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    method = SLR(sigma=0.5, ramp=NoRamp(), tolerance=tolerance)
+    pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=method)
+    expected, shares, fast, slow = torch.zeros(2, dtype=torch.float64), [], None, None
+    for step in range(steps):
+        weight.grad = torch.tensor([0.0, 0.0, 0.01, -0.02], dtype=torch.float64)
+        optimizer.step()
+        loss = 1.0 + 0.9 * math.sin(step / 6)
+        pruner.step(loss)
+        fast = loss if fast is None else fast + 0.05 * (loss - fast)
+        slow = loss if slow is None else slow + 0.005 * (loss - slow)
+        share = 1.0 if fast < slow else max(0.0, 1 - (fast / slow - 1) / tolerance)
+        if step == 0:  # everything was on the support still
+            expected -= weight.grad[2:]
+        else:
+            expected -= 0.5 * share * weight.grad[2:]
+            shares.append(share)
+        memory = pruner.state_dict()["tensors"]["memory"]["weight"]
+        assert torch.allclose(memory[2:], expected, rtol=1e-10, atol=1e-14), step
+    assert 0.0 in shares  # all three cases were met
+    assert 1.0 in shares
+    assert sum(0 < share < 1 for share in shares) > 5
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "share"),
+    [
+        (0.9, 1.0, 1.0),
+        (1.0, 1.0, 1.0),
+        (1.1, 1.0, 0.5),
+        (1.3, 1.0, 0.0),
+        (-2.0, -1.0, 1.0),
+        (-1.0, -2.0, 0.0),
+        (0, 0, 0),
+    ],
+)
+def test_share_of_a_step_also_where_an_excess_has_no_size(fast: float, slow: float, share: float) -> None:
+    averages = {"fast": torch.tensor(fast, dtype=torch.float64), "slow": torch.tensor(slow, dtype=torch.float64)}
+    state = MethodState(tensors={}, scalars=averages, numbers={})
+    assert float(share_of_step(state, 0.2)) == pytest.approx(share, abs=1e-12)
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, math.inf, math.nan])
+def test_tolerance_that_is_none_is_refused(tolerance: float) -> None:
+    with pytest.raises(ArgumentError, match=rf"SLR\(tolerance={tolerance}\): tolerance must be at least 0, or None"):
+        SLR(tolerance=tolerance)
 
 
 @pytest.mark.parametrize("slack", [-0.1, 0.6, math.nan])
@@ -271,7 +325,7 @@ def test_early_cut_takes_what_the_memory_holds() -> None:
 def test_record_holds_the_residuals_of_the_update() -> None:
     weight = torch.tensor([[3.0, 1.0, -2.0, 0.5]])
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
-    method = SLR(sigma=0.5, conditional=False, ramp=NoRamp())
+    method = SLR(sigma=0.5, tolerance=None, ramp=NoRamp())
     state = method.start(problem)
     first = method.update(problem, state, _moment(1))
     assert float(first.device["primal_residual"]) == pytest.approx(math.sqrt(1 + 0.25))  # W' - Z
@@ -306,7 +360,7 @@ def test_memory_of_16_bit_weights_is_float32(dtype: torch.dtype) -> None:
     """Steps of 1/1000 of the memory's size: a 16-bit memory would lose every one of them."""
     weight = torch.tensor([[4.0, 1.0]], dtype=dtype)
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
-    method = SLR(sigma=1.0, conditional=False, ramp=NoRamp())
+    method = SLR(sigma=1.0, tolerance=None, ramp=NoRamp())
     state = method.start(problem)
     method.update(problem, state, _moment(1))
     for step in range(2, 102):

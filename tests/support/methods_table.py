@@ -31,7 +31,7 @@ METHODS: dict[str, Method] = {
     "SLR sigma=1 interval=3": SLR(sigma=1.0, interval=3),
     "SLR decaying": SLR(sigma=DecayingStepsize(M=20), decay=0.02, interval=2),
     "SLR relaxed path": SLR(ramp=RelaxedPath()),
-    "SLR relaxed path, steered": SLR(ramp=RelaxedPath(slack=0.25), conditional=True, interval=2),
+    "SLR relaxed path, steered": SLR(ramp=RelaxedPath(slack=0.25), tolerance=0.0, interval=2),
     "ClassicSLR": ClassicSLR(interval=3, s0=0.1),
     "ClassicSLR rollback": ClassicSLR(
         interval=2, s0=0.1, penalty=1.0, on_failure=OnFailure.ROLLBACK, summed_norms=True

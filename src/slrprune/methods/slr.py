@@ -1,5 +1,6 @@
 """Feasible-start surrogate Lagrangian relaxation, the default method."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -21,7 +22,14 @@ from slrprune.methods.base import (
 from slrprune.methods.masked import only
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
-from slrprune.methods.surrogate import holds, next_relaxation, observe_loss, present_relaxation, start_scalars
+from slrprune.methods.surrogate import (
+    holds,
+    next_relaxation,
+    observe_loss,
+    present_relaxation,
+    share_of_step,
+    start_scalars,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,7 @@ class SLR(Method):
                         V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
                         Z = M V;  R = (1 - M) V
 
-    sigma = 1 without the condition is dynamic pruning with feedback (Lin et al. 2020); below 1 the multipliers move
+    sigma = 1 without a condition is dynamic pruning with feedback (Lin et al. 2020); below 1 the multipliers move
     more carefully than ADMM's unit step, as surrogate relaxation asks. After every step the model is sparse at the
     ramp's present level: it may be evaluated, saved, or stopped at any moment, and the hard cut at the end changes
     nothing.
@@ -49,17 +57,18 @@ class SLR(Method):
     feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
 
     Surrogate condition 1 compares averages of the mini-batch loss over about 20 and 200 steps: it holds where the short
-    one is below the long one, that is, where the subproblem is being improved. Where it fails the multipliers stay, as
-    in the published method: off the support the steps of such a time are noise, and their sum would push weights out of
-    small layers (docs/ablation.md: without it a global budget of 98% can starve a classifier). It also holds back a
-    `RelaxedPath` with slack. Accelerators decide on the device. There is no second condition: Z minimizes its
-    subproblem exactly.
+    one is below the long one, that is, where the subproblem is being improved. Where it fails the multipliers move
+    less, the less the farther the short average lies above the long one, and not at all from `tolerance` above it on
+    (docs/theory.md, eq. 24): off the support the steps of such a time are mostly noise, and their sum would push
+    weights out of small layers (docs/ablation.md: without it a global budget of 98% can starve a classifier). The
+    published method is as strict as tolerance 0. The condition also holds back a `RelaxedPath` with slack.
+    Accelerators decide on the device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it.
         decay: fraction of R forgotten at each update, in [0, 1).
-        conditional: whether the multipliers stay while condition 1 fails, as published; with False and `sigma=1.0` the
-            method is dynamic pruning with feedback.
+        tolerance: relative excess of the loss at which the multipliers stay, at least 0; 0 is condition 1 as published,
+            None looks at no condition: with it and `sigma=1.0` the method is dynamic pruning with feedback.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
 
@@ -70,7 +79,7 @@ class SLR(Method):
 
     sigma: RelativeStepsize | float = 0.3
     decay: float = 0.0
-    conditional: bool = True
+    tolerance: float | None = 0.3
     interval: int = 1
     ramp: Ramp = field(default_factory=CubicRamp)
 
@@ -82,6 +91,8 @@ class SLR(Method):
         as_stepsize(self.sigma)
         if not 0 <= self.decay < 1:
             raise ArgumentError("SLR", "decay", self.decay, "must be in [0, 1)")
+        if self.tolerance is not None and not 0 <= self.tolerance < math.inf:
+            raise ArgumentError("SLR", "tolerance", self.tolerance, "must be at least 0, or None for no condition")
 
     def start(self, problem: Problem) -> MethodState:
         """Everything on the support, nothing in the memory."""
@@ -156,12 +167,12 @@ class SLR(Method):
         return as_stepsize(self.sigma).next(state.numbers["stepsize"], state.iteration + 1, moment.time)
 
     def _share(self, state: MethodState, sigma: float, device: torch.device) -> float | Tensor:
-        """What the multipliers take of a step: sigma, or nothing while the condition fails."""
-        if not self.conditional:
+        """What the multipliers take of a step: sigma, less of it or nothing while the condition fails."""
+        if self.tolerance is None:
             return sigma
-        if device.type == "cpu":  # looking costs nothing there, and a number is quicker than a tensor
-            return sigma if bool(holds(state)) else 0.0
-        return torch.where(holds(state), sigma, 0.0)
+        share = sigma * share_of_step(state, self.tolerance)
+        # Looking costs nothing on a CPU, and a number is quicker than a tensor there.
+        return float(share) if device.type == "cpu" else share
 
     def _points(
         self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
