@@ -18,7 +18,7 @@ METHODS: dict[str, slr.Method] = {
     "dpf: SLR(sigma=1, tolerance=None)": slr.SLR(sigma=1.0, tolerance=None),
     "GradualMagnitude()": slr.GradualMagnitude(),
 }
-GROUNDS = tuple((sparsity, epochs) for sparsity in (0.9, 0.95, 0.98) for epochs in (4, 20)) + ((0.99, 20),)
+GROUNDS = (*((sparsity, epochs) for sparsity in (0.9, 0.95, 0.98) for epochs in (4, 20)), (0.99, 20))
 
 
 def table(runs: Runs) -> str:
