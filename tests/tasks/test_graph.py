@@ -65,6 +65,17 @@ def test_the_network_is_two_products_and_a_relu():
     assert list(model.state_dict()) == ["conv1.bias", "conv1.linear.weight", "conv2.bias", "conv2.linear.weight"]
 
 
+def test_the_network_goes_to_onnx(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from slrprune.deploy.handover import export_onnx
+
+    task = make(tmp_path)
+    model = task.build_model().eval()
+    report = export_onnx(model, task.example_input(), tmp_path / "gcn.onnx")
+    assert report.relative_difference < 1e-5
+    assert model(task.example_input()).abs().max() > 0.01
+
+
 def test_batches_are_the_whole_graph_with_words_left_out(tmp_path):
     task = make(tmp_path)
     features, nodes = next(task.batches("test"))

@@ -26,7 +26,8 @@ class GCN(nn.Module):
         dropout: fraction of the hidden features set to 0 in training, in [0, 1).
     """
 
-    propagation: Tensor
+    places: Tensor
+    values: Tensor
 
     def __init__(
         self, inputs: int, classes: int, edges: Tensor, nodes: int, *, hidden: int = 16, dropout: float = 0.5
@@ -35,12 +36,14 @@ class GCN(nn.Module):
         self.conv1 = GraphConvolution(inputs, hidden)
         self.conv2 = GraphConvolution(hidden, classes)
         self.dropout = nn.Dropout(dropout)
-        self.register_buffer("propagation", propagation(edges, nodes), persistent=False)
+        matrix = propagation(edges, nodes)
+        self.register_buffer("places", matrix.indices().clone(), persistent=False)
+        self.register_buffer("values", matrix.values().clone(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of shape (n, classes) for features of shape (n, inputs)."""
-        inner = F.relu(self.conv1(features, self.propagation))
-        logits: Tensor = self.conv2(self.dropout(inner), self.propagation)
+        inner = F.relu(self.conv1(features, self.places, self.values))
+        logits: Tensor = self.conv2(self.dropout(inner), self.places, self.values)
         return logits
 
 
@@ -58,11 +61,30 @@ class GraphConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         nn.init.xavier_uniform_(self.linear.weight)
 
-    def forward(self, features: Tensor, propagation: Tensor) -> Tensor:
+    def forward(self, features: Tensor, places: Tensor, values: Tensor) -> Tensor:
         """Features of shape (n, outputs), from features of shape (n, inputs) and the matrix of `propagation`."""
         # The linear layer comes first, since it makes the features few before they are sent along the edges.
-        sums: Tensor = torch.sparse.mm(propagation, self.linear(features).float())
-        return sums + self.bias
+        return propagated(self.linear(features).float(), places, values) + self.bias
+
+
+def propagated(features: Tensor, places: Tensor, values: Tensor) -> Tensor:
+    """The matrix of `propagation`, given by its entries, times features.
+
+    Args:
+        features: float32 of shape (n, width).
+        places: rows and columns of the entries, int64 of shape (2, k), coalesced.
+        values: of the entries, float32 of shape (k,).
+
+    Returns:
+        float32 of shape (n, width).
+    """
+    if torch.compiler.is_exporting():  # ONNX has no sparse matrices, but can add rows where they belong
+        sent = values.unsqueeze(1) * features[places[1]]
+        return torch.zeros_like(features).index_add(0, places[0], sent)
+    nodes = features.shape[0]
+    matrix = torch.sparse_coo_tensor(places, values, (nodes, nodes), is_coalesced=True, check_invariants=False)
+    product: Tensor = torch.sparse.mm(matrix, features)
+    return product
 
 
 def propagation(edges: Tensor, nodes: int) -> Tensor:

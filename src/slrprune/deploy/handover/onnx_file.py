@@ -157,7 +157,8 @@ def _exported(model: nn.Module, example_inputs: Any, where: str) -> tuple[bytes,
 
 
 def _check_size(model: nn.Module, where: str) -> None:
-    nbytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    tensors = (*model.parameters(), *model.buffers())
+    nbytes = sum(tensor.nbytes for tensor in tensors if tensor.layout is torch.strided)  # sparse ones have no nbytes
     if nbytes > _MOST_BYTES:
         problem = f"the model takes {nbytes:,} bytes, and an ONNX file without external data ends at 2 GiB"
         raise UsageError(where, problem, "Use torch.onnx.export(..., dynamo=True, external_data=True).")
