@@ -34,6 +34,21 @@ def test_json_holds_the_summary(slrprune):
     assert (found["folder"], found["status"], found["epochs"]) == ("run", "ok", 2)
 
 
+def test_strict_is_a_setting_of_the_task(slrprune):
+    from slrprune.cli.prune import _configured
+
+    Path("run.yaml").write_text("task: graph\ntask_options: {hidden: 4}\n")
+    assert _configured(None, Path("run.yaml"), [], {}, True).task_options == {"hidden": 4, "strict": True}
+    assert _configured("graph", None, [], {}, False).task_options == {}
+    refused = slrprune("prune", "blobs", "--strict", "--out", "run", *QUICK)
+    assert refused.exit_code == 1
+    assert "prune --strict: the task 'blobs' has no setting 'strict'" in refused.stderr
+    assert "leave --strict out" in refused.stderr
+    assert not Path("run").exists()
+    refused = slrprune("prune", "--resume", "run", "--strict")
+    assert "--resume goes on as the run began, and --strict would change it" in refused.stderr
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_with_its_code_and_the_command_that_goes_on(slrprune, monkeypatch, signum):
     blobs = task_class("blobs")

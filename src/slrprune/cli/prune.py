@@ -33,6 +33,7 @@ def prune(
     retrain: Annotated[int | None, typer.Option(help="Epochs of training after the cut, with the zeros fixed.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the run. [0]")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse bad data by the file's name, not skip it.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Where the run is written. [runs/<task>-<time>]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -48,14 +49,14 @@ def prune(
         "seed": seed,
         "data": None if data is None else str(data),
     }
-    named_flags = {f"--{name}": value for name, value in flags.items()}
+    named_flags = {f"--{name}": value for name, value in flags.items()} | {"--strict": strict}
     given = [
         name for name, value in {"TASK": task, "--config": config, "--out": folder, **named_flags}.items() if value
     ]
     if resume is not None and (given or override):
         named = ", ".join([*given, *(["--set"] if override else [])])
         raise UsageError("prune", f"--resume goes on as the run began, and {named} would change it", "Leave it out.")
-    found = _followed(resume, folder, lambda: _configured(task, config, override or [], flags))
+    found = _followed(resume, folder, lambda: _configured(task, config, override or [], flags, strict))
     if _speaks():
         _show(found, as_json=as_json)
     if not found.is_ok:
@@ -67,14 +68,28 @@ def _speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _configured(task: str | None, path: Path | None, overrides: list[str], flags: dict[str, Any]) -> "RunConfig":
+def _configured(
+    task: str | None, path: Path | None, overrides: list[str], flags: dict[str, Any], strict: bool
+) -> "RunConfig":
     from slrprune.config import load_config, make_config
 
     if path is None and task is None:
         raise typer.BadParameter("nothing to prune was named: give a task, --config FILE or --resume RUN")
     if path is None:
-        return make_config(overrides, task=task, **flags)
-    return load_config(path, overrides, task=task, **flags)
+        config = make_config(overrides, task=task, **flags)
+    else:
+        config = load_config(path, overrides, task=task, **flags)
+    return _refusing_bad_data(config) if strict else config
+
+
+def _refusing_bad_data(config: "RunConfig") -> "RunConfig":
+    """The configuration with the setting `strict` of its task; raises `UsageError` where the task has none."""
+    from slrprune.tasks.options import task_parameters
+
+    if "strict" not in task_parameters(config.task, "prune"):
+        problem = f"the task {config.task!r} has no setting 'strict'"
+        raise UsageError("prune --strict", problem, "It skips nothing that could be refused; leave --strict out.")
+    return config.model_copy(update={"task_options": {**config.task_options, "strict": True}})
 
 
 def _followed(folder_of_run: Path | None, folder: Path | None, configured: "Callable[[], RunConfig]") -> "RunResult":
