@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from slrprune.errors import ArgumentError
-from slrprune.train.engine import strided
+from slrprune.errors import ArgumentError, DataError, SlrpruneError
+from slrprune.train.engine import Plain, strided
 
 HERE = Path(__file__).parent
 
@@ -79,6 +81,49 @@ def test_every_process_gets_its_part_of_every_batch():
     assert torch.equal(parts[1][1]["targets"], targets[1::2])
     assert parts[1][1]["names"] == ["a"]
     assert parts[1][1]["scale"] == 2.0
+
+
+class Targets(NamedTuple):
+    """As the driving tasks and the detectors have them."""
+
+    boxes: torch.Tensor
+    images: torch.Tensor
+
+
+def test_named_tuples_of_a_batch_keep_their_names():
+    inputs, targets = strided((torch.zeros(4), Targets(torch.arange(8).view(4, 2), torch.arange(4))), 1, 2, 4)
+    assert inputs.shape == (2,)
+    assert isinstance(targets, Targets)
+    assert targets.boxes.tolist() == [[2, 3], [6, 7]]
+    assert targets.images.tolist() == [1, 3]
+
+
+class OneOfTwo(Plain):
+    """A process of two; what the other said is known beforehand."""
+
+    def __init__(self, rank, said_by_main=None):
+        self.rank, self.said_by_main = rank, said_by_main
+
+    def gathered(self, value):
+        """By rank."""
+        return [value, None] if self.is_main else [self.said_by_main, value]
+
+
+def test_the_main_process_acts_and_gets_what_came_of_it():
+    assert OneOfTwo(0).by_main(lambda: "made") == "made"
+    assert OneOfTwo(1).by_main(lambda: pytest.fail("only the main process acts")) is None
+
+
+@pytest.mark.parametrize("error", [DataError("runs/a", "is damaged"), OSError(28, "No space left on device")])
+def test_what_fails_in_the_main_process_ends_all(error):
+    def failing():
+        raise error
+
+    with pytest.raises(type(error)) as mine:
+        OneOfTwo(0).by_main(failing)
+    assert mine.value is error
+    with pytest.raises(SlrpruneError, match=re.escape(str(error))):
+        OneOfTwo(1, str(error)).by_main(failing)
 
 
 def test_a_batch_that_cannot_be_shared_out_evenly_is_refused():

@@ -1,15 +1,17 @@
 """What stands between the loop and the hardware: how a loss becomes a step, and who else takes part."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from slrprune.errors import ArgumentError
+from slrprune.errors import ArgumentError, SlrpruneError
+
+Made = TypeVar("Made")
 
 
 class Move(Enum):
@@ -79,6 +81,35 @@ class Engine(ABC):
         """The values of all processes, in the order of their ranks."""
         return [value]
 
+    def by_main(self, action: Callable[[], Made]) -> Made | None:
+        """Lets the main process act while the others wait for it.
+
+        Where it fails, all of them leave: one that went on would wait in the next collective call for a process that
+        has gone.
+
+        Args:
+            action: called in the main process alone; calls nothing collective.
+
+        Returns:
+            What `action` returned; None in the other processes.
+
+        Raises:
+            SlrpruneError, OSError: what `action` raised; in the other processes a plain `SlrpruneError` with its text.
+        """
+        made: Made | None = None
+        failure: SlrpruneError | OSError | None = None
+        if self.is_main:
+            try:
+                made = action()
+            except (SlrpruneError, OSError) as error:
+                failure = error
+        text = self.gathered(None if failure is None else str(failure))[0]
+        if failure is not None:
+            raise failure
+        if text is not None:
+            raise SlrpruneError(text)
+        return made
+
     def state_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint: the gradient scaler's, where there is one."""
         return {}
@@ -104,8 +135,8 @@ def strided(batch: Any, rank: int, processes: int, size: int) -> Any:
     So the data of a step are the same for any number of processes: a function of (seed, epoch) alone.
 
     Args:
-        batch: nested tuples, lists and mappings; tensors with `size` entries in their first dimension are shared out,
-            everything else is left as it is.
+        batch: nested tuples (named ones, too), lists and mappings; tensors with `size` entries in their first dimension
+            are shared out, everything else is left as it is.
         rank: from 0.
         processes: at least 1.
         size: examples in the batch.
@@ -122,5 +153,5 @@ def strided(batch: Any, rank: int, processes: int, size: int) -> Any:
         return {name: strided(entry, rank, processes, size) for name, entry in batch.items()}
     if isinstance(batch, list | tuple):
         entries = [strided(entry, rank, processes, size) for entry in batch]
-        return entries if isinstance(batch, list) else tuple(entries)
+        return type(batch)(entries) if type(batch) in (list, tuple) else type(batch)(*entries)  # a named tuple
     return batch

@@ -68,9 +68,7 @@ def run(
     name = f"{config.task.rpartition(':')[2]}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     with _engine(config, tracker, folder or Path("runs") / name) as (engine, place):
         plan = make_plan(config, engine)
-        if engine.is_main:
-            place.claim()
-            place.write_text("config.yaml", dump_config(plan.config))
+        engine.by_main(lambda: _begun(plan, place))
         return _executed(plan, place, tracker, observer, command)
 
 
@@ -120,8 +118,7 @@ def _executed(
     plan: Plan, folder: RunFolder, tracker: Tracker, observer: Observer | None, command: str | None
 ) -> RunResult:
     """Trains and writes the final files."""
-    if plan.engine.is_main:
-        _write_environment(plan, folder, command)
+    plan.engine.by_main(lambda: _write_environment(plan, folder, command))
     with Interruption() as interruption, seeded_everywhere(plan.config.seed):
         session = Session(plan, folder, tracker=tracker, observer=observer or Silent(), interruption=interruption)
         try:
@@ -130,14 +127,20 @@ def _executed(
             ending: dict[str, Any] = {"status": "diverged", "reason": str(error)}
         else:
             ending = {"rules": rules.settings, "steps": session.steps, "seconds": session.facts["seconds_before"]}
-            if plan.engine.is_main:
-                ending = write_final_files(plan, folder, prune, session.facts) | ending
-    summary: dict[str, Any] = dict(ending)
-    if plan.engine.is_main:
-        summary = write_summary(plan, folder, session.facts, ending)
-        if plan.config.report and ending.get("status") is None and (why := write_page(folder.path)) is not None:
+            files = plan.engine.by_main(lambda: write_final_files(plan, folder, prune, session.facts))
+            ending = (files or {}) | ending
+    summary = plan.engine.by_main(lambda: write_summary(plan, folder, session.facts, ending))
+    if summary is not None and plan.config.report and ending.get("status") is None:
+        why = write_page(folder.path)
+        if why is not None:
             session.observer.noted("warning", why)
     return RunResult(folder.path, plan.engine.gathered(summary)[0])  # the other processes wait for the files here
+
+
+def _begun(plan: Plan, folder: RunFolder) -> None:
+    """Takes the folder, and writes down what is to be done."""
+    folder.claim()
+    folder.write_text("config.yaml", dump_config(plan.config))
 
 
 def _write_environment(plan: Plan, folder: RunFolder, command: str | None) -> None:

@@ -100,10 +100,8 @@ class Session:
             model = given_model(plan.task, plan.config.seed, given) or self._train_dense()
             val = self._evaluate(model, "val") if plan.curve_split == "val" else None
             figures = DenseFigures(self._evaluate(model, plan.final_split), val)
-            if plan.engine.is_main:
-                save_dense(model, figures, path)
-                Checkpoints(self.folder.dense_checkpoints).remove()
-            plan.engine.any(False)  # the other processes wait until the file is there
+            plan.engine.by_main(lambda: save_dense(model, figures, path))  # the others wait until the file is there
+            plan.engine.by_main(Checkpoints(self.folder.dense_checkpoints).remove)
         return load_dense(plan.task, plan.config.seed, path)
 
     def _train_dense(self) -> nn.Module:
@@ -169,7 +167,8 @@ class Session:
     def _step(self, phase: Phase) -> None:
         phase.step_made()
         made = phase.loop.at.steps
-        self._seconds_at[made] = phase.loop.at.seconds
+        if isinstance(phase, PrunePhase):  # for the lines of its updates
+            self._seconds_at[made] = phase.loop.at.seconds
         self.observer.step_made(made)
         if self._must_stop(made):
             self._stop(phase)
@@ -263,10 +262,9 @@ class Session:
             "facts": self.facts,
             "history_lines": self.history.lines,
         }
-        if self.plan.engine.is_main:
-            path = self.checkpoints.save(step, state)
-            if phase.name != "dense":
-                self._note("checkpoint", step, self._time_of(phase), path.name)
+        path = self.plan.engine.by_main(lambda: self.checkpoints.save(step, state))
+        if path is not None and phase.name != "dense":
+            self._note("checkpoint", step, self._time_of(phase), path.name)
         self._saved_at = step
 
     def _must_stop(self, made: int) -> bool:

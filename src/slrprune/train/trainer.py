@@ -81,7 +81,7 @@ class PruningTrainer:
     def step(self, loss: Tensor, /) -> None:
         """Backward pass, optimizer step, pruner step; the last two once for all batches of an accumulated step."""
         objective = loss + self.pruner.penalty() if self.pruner.method.is_coupled else loss
-        self._losses.append(self.engine.mean(loss))
+        self._losses.append(loss.detach())  # of this process: the pruner takes the mean over all
         move = self.engine.move(self.optimizer, objective)
         if move is Move.GATHERED:
             return
