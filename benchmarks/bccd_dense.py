@@ -4,8 +4,8 @@
     python benchmarks/bccd_dense.py --data .cache/bccd --out .cache/bccd_dense/yolov3_tiny
 
 Writes OUT.jsonl (one line an epoch; the mAP of the "val" split every few), OUT.ckpt (to resume from: run the same
-command again), and at the end OUT.safetensors (the weights, for the task's option `checkpoint`) and OUT.json (the
-record). The test split is not touched.
+command again), and at the end OUT.safetensors (the weights, for the task's option `checkpoint`) and the record, in
+benchmarks/results/bccd/dense. The test split is not touched.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from train_dense import machine, replace_file
 
 from slrprune.tasks.coco.task import Coco
 from slrprune.tasks.recipe import AdamWRecipe
+
+RESULTS = Path(__file__).parent / "results" / "bccd" / "dense"
 
 
 class Run:
@@ -75,7 +77,9 @@ class Run:
         }
         weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
         replace_file(self._file(".safetensors"), lambda file: save_file(weights, file))
-        replace_file(self._file(".json"), lambda file: file.write_text(json.dumps(record, indent=1) + "\n"))
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        path = RESULTS / f"{self.out.name}.json"
+        replace_file(path, lambda file: file.write_text(json.dumps(record, indent=1) + "\n"))
 
     def _train_epoch(self, epoch: int) -> float:
         self.model.train()
