@@ -108,17 +108,12 @@ class World(ABC):
         """Brings the model into the state in which its parameters are what the optimizer moves."""
 
 
-class Alone(World):
-    """One process, or one that shall decide for itself whatever the others do."""
-
-    @property
-    def size(self) -> int:
-        """1."""
-        return 1
+class Whole(World):
+    """Worlds in which every rank holds all weights: what asks the holders of one copy together is answered alone."""
 
     @property
     def ranks(self) -> int:
-        """1."""
+        """1: every rank holds all weights."""
         return 1
 
     @property
@@ -126,23 +121,32 @@ class Alone(World):
         """0."""
         return 0
 
-    def total(self, values: Tensor) -> Tensor:
-        """The values."""
-        return values
-
     def sum(self, values: Tensor) -> Tensor:
-        """The values."""
+        """The values: this rank has them all."""
         return values
 
     def gather(self, values: Tensor) -> Tensor:
         """The values as those of one rank."""
         return values.unsqueeze(0)
 
-    def differ(self, values: Tensor) -> Tensor:
-        """False."""
-        return torch.zeros_like(values, dtype=torch.bool)
-
     def copies_differ(self, values: Tensor) -> Tensor:
+        """As `differ`: all ranks hold the same."""
+        return self.differ(values)
+
+
+class Alone(Whole):
+    """One process, or one that shall decide for itself whatever the others do."""
+
+    @property
+    def size(self) -> int:
+        """1."""
+        return 1
+
+    def total(self, values: Tensor) -> Tensor:
+        """The values."""
+        return values
+
+    def differ(self, values: Tensor) -> Tensor:
         """False."""
         return torch.zeros_like(values, dtype=torch.bool)
 
