@@ -232,7 +232,9 @@ class Session:
         """What a cut would take from every weight now; nothing where the cut has been made."""
         if not isinstance(phase, PrunePhase):
             return {}
-        before, after = dict(phase.model.named_parameters()), dict(phase.pruner.preview().named_parameters())
+        # With an average of the weights `cut` is that average, and not what the pruner would leave.
+        left = cut if phase.average is None else phase.pruner.preview()
+        before, after = dict(phase.model.named_parameters()), dict(left.named_parameters())
         return residual_of(before, {name: after[name] for name in phase.pruned})
 
     def _cut(self, prune: PrunePhase) -> None:
