@@ -232,8 +232,10 @@ def test_training_pruning_cut_and_file(made_kitti, tmp_path, monkeypatch):
         return PruningTrainer(optimizer, pruners[0])
 
     train(model, task, AdamWRecipe(epochs=5, lr=2e-3, weight_decay=1e-4), trainer=trainer)
+    trained = task.evaluate(model, "train")
     assert pruners[0].finalize().sparsity == pytest.approx(0.3, abs=1e-4)
     after = task.evaluate(model, "train")
+    assert after == trained  # SLR's weights are in the set before the cut
     assert after > before / 2
     save_sparse(model, tmp_path / "model.safetensors")
     twin = task.build_model()
