@@ -1,6 +1,6 @@
 """What a shell offers for TASK and MODEL."""
 
-TASKS = ("digits", "cifar10", "imagenet", "coco", "kitti", "tusimple", "graph", "text")
+TASKS = ("digits", "cifar10", "imagenet", "coco", "coco_segmentation", "kitti", "tusimple", "graph", "text")
 """The built-in tasks once more: `slrprune.tasks` imports torch, and a shell asks at every press of the key."""
 
 
