@@ -7,7 +7,7 @@ from typing import Any
 from slrprune.errors import ArgumentError, closest
 from slrprune.tasks.base import Task
 from slrprune.tasks.cifar10 import Cifar10
-from slrprune.tasks.coco import Coco
+from slrprune.tasks.coco import Coco, CocoSegmentation
 from slrprune.tasks.digits import Digits
 from slrprune.tasks.graph import Graph
 from slrprune.tasks.imagenet import ImageNet
@@ -16,7 +16,7 @@ from slrprune.tasks.text import Text
 from slrprune.tasks.tusimple import TuSimple
 
 _TASKS: Mapping[str, type[Task]] = MappingProxyType(
-    {task.name: task for task in (Digits, Cifar10, ImageNet, Coco, Kitti, TuSimple, Graph, Text)}
+    {task.name: task for task in (Digits, Cifar10, ImageNet, Coco, CocoSegmentation, Kitti, TuSimple, Graph, Text)}
 )
 
 

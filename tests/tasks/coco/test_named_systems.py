@@ -11,6 +11,8 @@ pytest.importorskip("torchvision")
 pytest.importorskip("transformers")
 
 import transformers
+from coco_data import write_coco
+from two_steps import GIBIBYTE, peak_memory
 
 import slrprune as slr
 from slrprune.deploy import load_sparse, save_sparse
@@ -195,3 +197,15 @@ def test_without_the_library_the_extra_is_named(monkeypatch, library, extra):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == library else find_spec(name))
     with pytest.raises(MissingExtraError, match=rf"A detector of {library} needs {library}\..*slrprune\[{extra}\]"):
         system_named(f"{library}:anything", None, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "system", ["ssdlite320_mobilenet_v3_large", "ssd300_vgg16", "retinanet_resnet50_fpn", "fcos_resnet50_fpn"]
+)
+def test_the_published_sizes(tmp_path, suppression, system):
+    folder = write_coco(tmp_path / "data", train=2, test=1, size=(640, 480))
+    task = Coco(folder, system=f"torchvision:{system}", holdout=0, batch_size=2)
+    assert task.example_input().shape == (1, 3, *task.system.size)
+    step_prune_and_save(task, tmp_path)
+    assert peak_memory() < 12 * GIBIBYTE

@@ -12,7 +12,7 @@ import numpy as np
 
 from slrprune.errors import ArgumentError
 from slrprune.tasks.coco.images import pillow
-from slrprune.tasks.coco.placement import GREY, Picture, Placement, Window, letterbox, paint
+from slrprune.tasks.coco.placement import GREY, UNKNOWN, Picture, Placement, Window, letterbox, paint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,12 @@ class Augmentation:
         flipped = self._flipped(picture, rng)
         placement = self._scaled(letterbox(picture.image.size, size), rng)
         placement = _shifted(placement, picture.image.size, size, rng)
-        boxes, labels = paint(canvas, flipped, placement, Window(0, 0, width, height))
-        return Picture(self._colored(canvas, rng), boxes, labels)
+        masks = None if picture.mask is None else pillow().new("L", (width, height), UNKNOWN)
+        boxes, labels = paint(canvas, flipped, placement, Window(0, 0, width, height), masks)
+        return Picture(self._colored(canvas, rng), boxes, labels, masks)
 
     def four(self, pictures: Sequence[Picture], size: tuple[int, int], rng: np.random.Generator) -> Picture:
-        """Up to four photographs around a point near the middle of the input, each changed."""
+        """Up to four photographs around a point near the middle of the input, each changed; masks are left out."""
         height, width = size
         canvas = pillow().new("RGB", (width, height), GREY)
         across, down = (int(side * rng.uniform(0.35, 0.65)) for side in (width, height))
@@ -83,16 +84,17 @@ class Augmentation:
         return Picture(self._colored(canvas, rng), boxes, labels)
 
     def _flipped(self, picture: Picture, rng: np.random.Generator) -> Picture:
-        image, boxes = picture.image, picture.boxes.copy()
-        transpose = pillow().Transpose
+        image, mask, boxes = picture.image, picture.mask, picture.boxes.copy()
         draws = rng.random(2) < 0.5
-        if self.flip_x and draws[0]:
-            image = image.transpose(transpose.FLIP_LEFT_RIGHT)
-            boxes[:, [0, 2]] = image.width - boxes[:, [2, 0]]
-        if self.flip_y and draws[1]:
-            image = image.transpose(transpose.FLIP_TOP_BOTTOM)
-            boxes[:, [1, 3]] = image.height - boxes[:, [3, 1]]
-        return Picture(image, boxes, picture.labels)
+        for allowed, drawn, axis, flip in (
+            (self.flip_x, draws[0], 0, pillow().Transpose.FLIP_LEFT_RIGHT),
+            (self.flip_y, draws[1], 1, pillow().Transpose.FLIP_TOP_BOTTOM),
+        ):
+            if allowed and drawn:
+                image = image.transpose(flip)
+                mask = None if mask is None else mask.transpose(flip)
+                boxes[:, [axis, axis + 2]] = image.size[axis] - boxes[:, [axis + 2, axis]]
+        return Picture(image, boxes, picture.labels, mask)
 
     def _scaled(self, placement: Placement, rng: np.random.Generator) -> Placement:
         """Both scales drawn evenly on a logarithmic axis."""
@@ -140,3 +142,16 @@ AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
     }
 )
 """By name: photographs of the world have an up, what lies under a microscope has none and one size."""
+
+
+def augmentation_named(name: str | Augmentation) -> Augmentation:
+    """The augmentation of that name; one that has none is returned as it is.
+
+    Raises:
+        ArgumentError: an unknown name.
+    """
+    if isinstance(name, Augmentation):
+        return name
+    if name not in AUGMENTATIONS:
+        raise ArgumentError("Coco", "augment", name, f"must be one of {', '.join(AUGMENTATIONS)}")
+    return AUGMENTATIONS[name]

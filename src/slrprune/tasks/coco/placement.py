@@ -12,6 +12,9 @@ Array = NDArray[np.float64]
 GREY = (114, 114, 114)
 """What lies around a photograph: about the mean color of photographs, as in the usual implementations of YOLO."""
 
+UNKNOWN = 255
+"""What the mask says there, and where nobody knows what a pixel shows."""
+
 LEAST_SIDE = 2.0
 """Objects narrower or lower than this on the input are left out, pixels."""
 
@@ -26,11 +29,13 @@ class Picture(NamedTuple):
         image: of Pillow, RGB.
         boxes: left, top, right, bottom in its pixels, float64 (n, 4).
         labels: int64 (n,).
+        mask: of Pillow, mode "L" and of the image's size: what each pixel shows; None where only boxes are wanted.
     """
 
     image: Any
     boxes: Array
     labels: NDArray[np.int64]
+    mask: Any = None
 
 
 class Placement(NamedTuple):
@@ -90,7 +95,9 @@ def letterbox(image_size: tuple[int, int], size: tuple[int, int]) -> Placement:
     return Placement(width / image_size[0], height / image_size[1], float(left), float(top))
 
 
-def paint(canvas: Any, picture: Picture, placement: Placement, window: Window) -> tuple[Array, NDArray[np.int64]]:
+def paint(
+    canvas: Any, picture: Picture, placement: Placement, window: Window, masks: Any = None
+) -> tuple[Array, NDArray[np.int64]]:
     """Draws a picture into one window of a canvas.
 
     Args:
@@ -98,6 +105,7 @@ def paint(canvas: Any, picture: Picture, placement: Placement, window: Window) -
         picture: what is drawn.
         placement: where it would lie as a whole.
         window: where it may be seen, inside the canvas.
+        masks: canvas for the picture's mask, if it has one.
 
     Returns:
         The boxes on the canvas that are still to be seen, cut at the window, float64 (m, 4), and their labels.
@@ -110,10 +118,22 @@ def paint(canvas: Any, picture: Picture, placement: Placement, window: Window) -
         return np.zeros((0, 4)), np.zeros(0, dtype=np.int64)
     source = placement.back(np.array([[left, top, right, bottom]], dtype=np.float64))[0]
     source = np.clip(source, 0, [width, height, width, height])
-    piece = picture.image.resize((right - left, bottom - top), pillow().Resampling.BILINEAR, tuple(source.tolist()))
-    canvas.paste(piece, (left, top))
+    size, part, resampling = (right - left, bottom - top), tuple(source.tolist()), pillow().Resampling
+    canvas.paste(picture.image.resize(size, resampling.BILINEAR, part), (left, top))
+    if masks is not None:
+        masks.paste(picture.mask.resize(size, resampling.NEAREST, part), (left, top))
     moved = placement.forth(picture.boxes)
     return _visible(moved, picture.labels, np.array([left, top, right, bottom], dtype=np.float64))
+
+
+def letterboxed(picture: Picture, size: tuple[int, int]) -> Picture:
+    """The whole picture in the middle of an input of (height, width), as evaluation wants it."""
+    height, width = size
+    canvas = pillow().new("RGB", (width, height), GREY)
+    masks = None if picture.mask is None else pillow().new("L", (width, height), UNKNOWN)
+    placement = letterbox(picture.image.size, size)
+    boxes, labels = paint(canvas, picture, placement, Window(0, 0, width, height), masks)
+    return Picture(canvas, boxes, labels, masks)
 
 
 def _visible(boxes: Array, labels: NDArray[np.int64], window: Array) -> tuple[Array, NDArray[np.int64]]:

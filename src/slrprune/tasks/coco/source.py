@@ -1,7 +1,7 @@
 """The photographs of one split as examples: pixels, and the objects in them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor
 from slrprune.tasks.base import Batch
 from slrprune.tasks.coco.annotations import Photo
 from slrprune.tasks.coco.augment import Augmentation
-from slrprune.tasks.coco.images import as_input, open_image, pillow
-from slrprune.tasks.coco.placement import GREY, Picture, Window, letterbox, paint
+from slrprune.tasks.coco.images import as_input, open_image
+from slrprune.tasks.coco.placement import Picture, letterboxed
 from slrprune.tasks.coco.system import Objects
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.disk_source import DiskSource
@@ -85,7 +85,7 @@ class CocoSource(DiskSource[Example]):
         if picture is None:
             return None
         if rng is None:
-            placed = self._letterboxed(picture)
+            placed = letterboxed(picture, self.size)
         elif self.augmentation.wants_mosaic(rng):
             others = [self._picture(int(other), complaints) for other in rng.integers(len(self), size=3)]
             pictures = [picture, *(other for other in others if other is not None)]
@@ -109,19 +109,20 @@ class CocoSource(DiskSource[Example]):
     def _picture(self, index: int, complaints: Complaints) -> Picture | None:
         """The photograph as it is on disk, with the objects to be found."""
         photo = self.photos[index]
-        image = open_image(photo.file)
+        image = open_photo(photo, complaints)
         if image is None:
-            complaints.add("images are truncated or cannot be read", photo.name)
-            return None
-        if image.size != photo.size:
-            complaints.add("images have another size than their annotations say", photo.name)
             return None
         single = ~photo.crowd
         return Picture(image, photo.boxes[single], photo.labels[single])
 
-    def _letterboxed(self, picture: Picture) -> Picture:
-        height, width = self.size
-        canvas = pillow().new("RGB", (width, height), GREY)
-        placement = letterbox(picture.image.size, self.size)
-        boxes, labels = paint(canvas, picture, placement, Window(0, 0, width, height))
-        return Picture(canvas, boxes, labels)
+
+def open_photo(photo: Photo, complaints: Complaints) -> Any | None:
+    """The image of Pillow; None where it cannot be decoded, or is not the one that was annotated."""
+    image = open_image(photo.file)
+    if image is None:
+        complaints.add("images are truncated or cannot be read", photo.name)
+        return None
+    if image.size != photo.size:
+        complaints.add("images have another size than their annotations say", photo.name)
+        return None
+    return image

@@ -1,6 +1,6 @@
 """Objects in photographs: data sets in COCO's format, with any network that detects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from types import MappingProxyType
 
@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slrprune.errors import ArgumentError, StateError, UsageError
-from slrprune.tasks.base import Batch, Split, Task, check_split, evaluating
+from slrprune.errors import ArgumentError, StateError
+from slrprune.tasks.base import Batch, Split, evaluating
 from slrprune.tasks.coco.annotations import Photo
-from slrprune.tasks.coco.augment import AUGMENTATIONS, Augmentation
+from slrprune.tasks.coco.augment import Augmentation, augmentation_named
 from slrprune.tasks.coco.folder import read_folder
+from slrprune.tasks.coco.input_size import input_size
 from slrprune.tasks.coco.metric import Found, Judged, Precisions, judge
 from slrprune.tasks.coco.placement import letterbox
 from slrprune.tasks.coco.source import CocoSource
@@ -20,16 +21,15 @@ from slrprune.tasks.coco.system import Detections, DetectionSystem
 from slrprune.tasks.coco.systems import system_named
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.data_folder import data_folder
-from slrprune.tasks.disk_source import ordered_batches, training_batches
+from slrprune.tasks.disk_task import DiskTask
 from slrprune.tasks.recipe import AdamWRecipe
 from slrprune.tasks.resnet_cifar import load_checkpoint
-from slrprune.tasks.tally import Tally
 
 METRICS = MappingProxyType({"mAP50": "mAP@0.5", "mAP50-95": "mAP@0.5:0.95"})
 """What `evaluate` may return: the option's value, and the name in records."""
 
 
-class Coco(Task):
+class Coco(DiskTask[CocoSource]):
     """Objects in photographs; needs COCO, or another data set in its format.
 
     The metric is the mean average precision as pycocotools computes it. With COCO's own folders the split "test" is
@@ -66,6 +66,7 @@ class Coco(Task):
     """
 
     name = "coco"
+    unit = "images"
     metric = METRICS["mAP50"]
     dense_recipe = AdamWRecipe(epochs=300, lr=1e-3, weight_decay=5e-4, warmup=0.02)
     pruning_recipe = AdamWRecipe(epochs=40, lr=3e-4, weight_decay=5e-4)
@@ -87,28 +88,21 @@ class Coco(Task):
         device: str | torch.device = "cpu",
         bf16: bool = False,
     ) -> None:
-        super().__init__(device=device, bf16=bf16)
         if score not in METRICS:
             raise ArgumentError("Coco", "score", score, f"must be one of {', '.join(METRICS)}")
         if not 0 <= holdout < 1:
             raise ArgumentError("Coco", "holdout", holdout, "must be in [0, 1)")
-        if workers < 0:
-            raise ArgumentError("Coco", "workers", workers, "must be at least 0")
+        augmentation = augmentation_named(augment)
         self.metric, self.start, self.checkpoint = METRICS[score], start, checkpoint
-        self.batch_size, self.workers, self.strict = batch_size, workers, strict
-        self.tally = Tally()
         complaints = Complaints("Coco", strict)
         splits = read_folder(data_folder("Coco", data), holdout, complaints)
-        for reason, name in complaints.found:
-            self.tally.add(reason, name)
         self.categories = tuple(category.name for category in splits.categories)
-        count = len(splits.photos["train"])
-        if not 1 <= batch_size <= count:
-            rule = f"must be in [1, {count}], the number of training images"
-            raise ArgumentError("Coco", "batch_size", batch_size, rule)
-        published = system_named(system, _size(size), len(self.categories))
+        published = system_named(system, None if size is None else input_size("Coco", size), len(self.categories))
         self.system = published.fitted(_sizes(splits.photos["train"], published.size))
-        self.sources = self._sources(splits.photos, augment)
+        sources = {
+            split: CocoSource(photos, self.system.size, augmentation, strict) for split, photos in splits.photos.items()
+        }
+        super().__init__(sources, complaints, batch_size=batch_size, workers=workers, device=device, bf16=bf16)
 
     @property
     def model_name(self) -> str:
@@ -140,31 +134,6 @@ class Coco(Task):
         _load(self.system, model, self.checkpoint)
         return model.to(self.device)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of full batches in the training split."""
-        return len(self.sources["train"]) // self.batch_size
-
-    def batches(self, split: Split, epoch: int = 0, seed: int = 0) -> Iterator[Batch]:
-        """Images float32 (n, 3, height, width) in [0, 1], and `Targets`; see `Task.batches`.
-
-        Raises:
-            ArgumentError: an unknown split.
-            UsageError: there is no "val" split.
-        """
-        source = self._source(split)
-        if split != "train":
-            return self._in_order(source)
-        return training_batches(
-            source,
-            size=self.batch_size,
-            epoch=epoch,
-            seed=seed,
-            workers=self.workers,
-            device=self.device,
-            tally=self.tally,
-        )
-
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The system's loss."""
         images, targets = batch
@@ -173,13 +142,12 @@ class Coco(Task):
 
     def detect(self, model: nn.Module, split: Split) -> list[tuple[Photo, Found]]:
         """What the model finds in each usable image of a split, in order and in its pixels. Raises as `batches`."""
-        source = self._source(split)
-        found = []
+        photos, found = self.source(split).photos, []
         with evaluating(model), self.autocast():
-            for images, targets in self._in_order(source):
+            for images, targets in self.in_order(split):
                 detections = self.system.detect(model, images)
                 for number, entry in zip(targets.photos.tolist(), detections, strict=True):
-                    photo = source.photos[number]
+                    photo = photos[number]
                     found.append((photo, _in_photo(entry, photo, self.system.size)))
         return found
 
@@ -196,42 +164,6 @@ class Coco(Task):
         """What `score` names, in percent; NaN where no object counts. Raises as `batches`."""
         precisions = self.precisions(model, split)
         return precisions.at_half if self.metric == METRICS["mAP50"] else precisions.at_all
-
-    def warnings(self) -> tuple[str, ...]:
-        """What was skipped so far, one sentence for each reason."""
-        return self.tally.sentences()
-
-    def _in_order(self, source: CocoSource) -> Iterator[Batch]:
-        size = self.batch_size
-        return ordered_batches(source, size=size, workers=self.workers, device=self.device, tally=self.tally)
-
-    def _source(self, split: Split) -> CocoSource:
-        check_split("coco.batches", split)
-        if split not in self.sources:
-            raise UsageError("coco", f"there is no {split!r} split", "Hold some training images out for it.")
-        return self.sources[split]
-
-    def _sources(self, photos: dict[Split, tuple[Photo, ...]], augment: str | Augmentation) -> dict[Split, CocoSource]:
-        if isinstance(augment, str):
-            if augment not in AUGMENTATIONS:
-                raise ArgumentError("Coco", "augment", augment, f"must be one of {', '.join(AUGMENTATIONS)}")
-            augment = AUGMENTATIONS[augment]
-        size, strict = self.system.size, self.strict
-        sources = {split: CocoSource(chosen, size, augment, strict) for split, chosen in photos.items()}
-        if strict:
-            for source in sources.values():
-                source.check()
-        return sources
-
-
-def _size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
-        rule = "must be a positive whole number, or two of them, height and width"
-        raise ArgumentError("Coco", "size", size, rule)
-    return sides[0], sides[1]
 
 
 def _sizes(photos: Sequence[Photo], size: tuple[int, int]) -> Tensor:
