@@ -57,6 +57,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/projection.py --out benchmarks/results/projection.json
 	$(DEV_ENV) $(BIN)/python benchmarks/overhead.py --threads 1 --out benchmarks/results/overhead.json
 	$(BIN)/python benchmarks/scale.py --out benchmarks/results/scale.json
+	$(DEV_ENV) $(BIN)/python benchmarks/processes.py --out benchmarks/results/processes.json
 	$(BIN)/python benchmarks/startup.py --out benchmarks/results/startup.json
 	$(BIN)/python benchmarks/report.py --out benchmarks/results/report.json
 	$(DEV_ENV) $(BIN)/python benchmarks/sparse_file.py --out benchmarks/results/sparse_file.json
