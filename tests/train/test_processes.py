@@ -33,7 +33,7 @@ class Stopping(Silent):
             os.kill(os.getpid(), signal.SIGTERM)  # one process alone is asked to stop
 
 quiet = {"tracker": "none", "latency": False, "report": False, "device": "cpu"}
-config = make_config(task="run_task:even", method="one_shot", sparsity=0.5, **quiet)
+config = make_config(task="run_task:even", sparsity=0.5, **quiet)
 folder = Path(sys.argv[1])
 try:
     run(config, folder, observer=Stopping())
@@ -60,10 +60,10 @@ def torchrun(folder):
 
 
 def test_two_processes_train_what_one_does(configured, tmp_path):
-    """In float64, without BatchNorm and with a mask that is chosen once, so that only the order of sums differs."""
+    """In float64 and without BatchNorm, so that only the order of sums differs: SLR's masks at every step, too."""
     from slrprune.train import run
 
-    one, two = run(configured(task="run_task:even", method="one_shot"), tmp_path / "one").folder, torchrun(tmp_path)
+    one, two = run(configured(task="run_task:even"), tmp_path / "one").folder, torchrun(tmp_path)
     assert json.loads((two / "summary.json").read_text())["resumed"] == 1
     assert json.loads((two / "environment.json").read_text())["processes"] == 2
     assert [path.name for path in (two / "checkpoints").iterdir()] == ["step-00000012", "step-00000018"]
