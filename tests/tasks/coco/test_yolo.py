@@ -68,6 +68,17 @@ def test_names():
         system_named("yolov3", None, 0)
 
 
+def test_weights_for_other_categories_leave_the_last_layers_fresh():
+    other = Yolo(YOLOV3_TINY_REDUCED, None, 20).network()
+    model = reduced().network()
+    fresh = model.coarse_head[1].weight.clone()
+    reduced().load(model, other.state_dict())
+    assert torch.equal(model.coarse_head[1].weight, fresh)
+    assert torch.equal(model.coarse_head[0][0].weight, other.coarse_head[0][0].weight)
+    with pytest.raises(RuntimeError, match="numbers fit"):
+        reduced().load(model, {"weight": torch.zeros(3)})
+
+
 def test_a_new_network_sees_hardly_anything():
     system = reduced()
     model = system.network().eval()

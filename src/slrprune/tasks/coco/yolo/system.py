@@ -1,12 +1,13 @@
 """Detection by YOLOv3 and its relatives."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from slrprune.errors import ArgumentError
+from slrprune.tasks.coco.partial_weights import load_fitting
 from slrprune.tasks.coco.suppress import best_detections
 from slrprune.tasks.coco.system import Detections, DetectionSystem, Objects
 from slrprune.tasks.coco.yolo.anchors import fit_anchors
@@ -88,6 +89,14 @@ class Yolo(DetectionSystem):
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 _quiet(module, count)
         return model
+
+    def load(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Takes weights; the last layers of the heads stay fresh where the file's are for other categories.
+
+        Raises:
+            RuntimeError: the weights are another network's.
+        """
+        load_fitting(model, state)
 
     def loss(self, model: nn.Module, images: Tensor, objects: Sequence[Objects]) -> Tensor:
         """See `DetectionSystem.loss`."""
