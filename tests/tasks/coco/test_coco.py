@@ -12,11 +12,12 @@ import torch
 
 import slrprune as slr
 from slrprune.deploy import load_sparse, save_sparse
-from slrprune.errors import ArgumentError, DataError, MissingExtraError, UsageError
+from slrprune.errors import ArgumentError, DataError, MissingExtraError, StateError, UsageError
 from slrprune.tasks import AdamWRecipe, get
 from slrprune.tasks.coco import Coco
 from slrprune.tasks.coco.augment import Augmentation
 from slrprune.tasks.coco.system import Detections
+from slrprune.tasks.coco.systems import system_named
 from slrprune.train import PruningTrainer, train
 
 
@@ -207,6 +208,22 @@ def test_training_pruning_cut_and_file(made_coco, tmp_path):
     twin = task.build_model()
     load_sparse(tmp_path / "model.safetensors", twin)
     assert np.isclose(task.evaluate(twin, "train"), after)
+
+
+def test_a_checkpoint_must_be_of_these_categories(made_coco, tmp_path):
+    options = {"system": "yolov3_tiny_reduced", "size": [64, 96], "batch_size": 4}
+    trained, other = (system_named(options["system"], (64, 96), classes).network() for classes in (2, 5))
+    file = tmp_path / "weights.pth"
+    torch.save(trained.state_dict(), file)
+    assert Coco(made_coco, **options).pretrained() is None
+    taken = Coco(made_coco, checkpoint=file, **options).pretrained().state_dict()
+    assert all(torch.equal(taken[name], tensor) for name, tensor in trained.state_dict().items())
+    torch.save(other.state_dict(), file)
+    message = r"weights\.pth does not hold weights of yolov3_tiny_reduced for 2 categories\. Those of other .* `start`"
+    with pytest.raises(StateError, match=message):
+        Coco(made_coco, checkpoint=file, **options).pretrained()
+    begun = Coco(made_coco, start=file, **options).build_model().state_dict()
+    assert torch.equal(begun["fine.0.0.weight"], other.state_dict()["fine.0.0.weight"])
 
 
 def test_without_pillow_the_extra_is_named(task, monkeypatch):

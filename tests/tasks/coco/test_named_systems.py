@@ -142,6 +142,23 @@ def test_a_detector_of_transformers(made_coco, yolos, tmp_path):
     assert task.detect(model, "test")[0][1].boxes.shape == (10, 4)
 
 
+def test_the_loss_is_computed_by_a_call_of_the_module(made_coco, yolos):
+    """A wrapper such as DistributedDataParallel sees calls of the module alone, and it has no other methods."""
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, *inputs):
+            return self.module(*inputs)
+
+    task = Coco(made_coco, system=f"transformers:{yolos}", batch_size=4)
+    model = task.build_model().eval()
+    batch = next(task.batches("train"))
+    assert torch.equal(task.loss(Wrapper(model), batch), task.loss(model, batch))
+
+
 def test_boxes_go_to_transformers_and_back(yolos):
     system = TransformersSystem(str(yolos), (100, 200), 2)
     objects = Objects(torch.tensor([[20.0, 10, 60, 40]]), torch.tensor([1]))

@@ -17,7 +17,7 @@ from slrprune.tasks.coco.input_size import input_size
 from slrprune.tasks.coco.metric import Found, Judged, Precisions, judge
 from slrprune.tasks.coco.placement import letterbox
 from slrprune.tasks.coco.source import CocoSource
-from slrprune.tasks.coco.system import Detections, DetectionSystem
+from slrprune.tasks.coco.system import Detections
 from slrprune.tasks.coco.systems import system_named
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.data_folder import data_folder
@@ -42,9 +42,11 @@ class Coco(DiskTask[CocoSource]):
         system: "yolov3", "yolov3_tiny", "fastestdet", or "torchvision:NAME" or "transformers:NAME" for a detector of
             these libraries.
         size: height and width of the network's input in pixels, or one number for both; None takes the published ones.
-        start: file with weights to start from, a state dict of torch or a safetensors file; None starts from random
-            ones, or from what the library's detector comes with.
-        checkpoint: file with weights trained on these categories, for `pretrained`.
+        start: file with weights to start from, a state dict of torch or a safetensors file; the last layers of a head
+            for other categories stay fresh. None starts from random ones, or from what the library's detector comes
+            with.
+        checkpoint: file with weights trained on these categories, for `pretrained`. Those of our YOLO go with the
+            anchors of their training split: `data`, `holdout` and `size` must be the same.
         augment: how training images are changed: "photo", "slide" for pictures without an up, each also with
             "_mosaic" behind, or "none"; or an `Augmentation`.
         score: what `evaluate` returns, "mAP50" or "mAP50-95".
@@ -118,7 +120,11 @@ class Coco(DiskTask[CocoSource]):
         """
         model = self.system.network()
         if self.start is not None:
-            _load(self.system, model, self.start)
+            state = load_checkpoint(self.start)
+            try:
+                self.system.load(model, state)
+            except RuntimeError as error:
+                raise StateError("Coco", f"{self.start} does not hold weights of {self.system.name}") from error
         return model.to(self.device)
 
     def pretrained(self) -> nn.Module | None:
@@ -126,12 +132,19 @@ class Coco(DiskTask[CocoSource]):
 
         Raises:
             DataError: the file cannot be read.
-            StateError: it belongs to another network.
+            StateError: it belongs to another network, or to a head for other categories, which `start` would take.
         """
         if self.checkpoint is None:
             return None
         model = self.system.network()
-        _load(self.system, model, self.checkpoint)
+        state = load_checkpoint(self.checkpoint)
+        try:
+            model.load_state_dict(dict(state))
+        except RuntimeError as error:
+            problem = (
+                f"{self.checkpoint} does not hold weights of {self.system.name} for {len(self.categories)} categories"
+            )
+            raise StateError("Coco", problem, "Those of other categories are taken as `start`.") from error
         return model.to(self.device)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -178,11 +191,3 @@ def _in_photo(found: Detections, photo: Photo, size: tuple[int, int]) -> Found:
     boxes = letterbox(photo.size, size).back(found.boxes.double().cpu().numpy())
     boxes = np.clip(boxes, 0, [*photo.size, *photo.size])
     return Found(boxes, found.scores.double().cpu().numpy(), found.labels.cpu().numpy())
-
-
-def _load(system: DetectionSystem, model: nn.Module, file: str | PathLike[str]) -> None:
-    state = load_checkpoint(file)
-    try:
-        system.load(model, state)
-    except RuntimeError as error:
-        raise StateError("Coco", f"{file} does not hold weights of {system.name}") from error

@@ -58,15 +58,16 @@ class TransformersDetector(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
 
-    def forward(self, images: Tensor) -> Answers:
-        """Answers for images float32 (n, 3, height, width)."""
-        outputs = self.detector(pixel_values=(images - self.mean) / self.std)
-        return Answers(outputs.logits, outputs.pred_boxes)
+    def forward(self, images: Tensor, labels: list[dict[str, Tensor]] | None = None) -> Answers | Tensor:
+        """Answers for images float32 (n, 3, height, width); with labels the model's own loss in their place.
 
-    def loss(self, images: Tensor, labels: list[dict[str, Tensor]]) -> Tensor:
-        """The model's own loss."""
-        outputs = self.detector(pixel_values=(images - self.mean) / self.std, labels=labels)
-        return outputs.loss  # type: ignore[no-any-return]
+        Both go through one call, so that what wraps the module, for several processes or mixed precision, sees it.
+        """
+        pixels = (images - self.mean) / self.std
+        if labels is not None:
+            return self.detector(pixel_values=pixels, labels=labels).loss  # type: ignore[no-any-return]
+        outputs = self.detector(pixel_values=pixels)
+        return Answers(outputs.logits, outputs.pred_boxes)
 
 
 class TransformersSystem(DetectionSystem):
@@ -107,8 +108,7 @@ class TransformersSystem(DetectionSystem):
 
     def loss(self, model: nn.Module, images: Tensor, objects: Sequence[Objects]) -> Tensor:
         """The model's own loss; DETR's matching needs scipy."""
-        detector: Any = model  # a `TransformersDetector`, compiled perhaps
-        loss: Tensor = detector.loss(images, [self._labels(entry) for entry in objects])
+        loss: Tensor = model(images, [self._labels(entry) for entry in objects])
         return loss.float()
 
     @torch.no_grad()
