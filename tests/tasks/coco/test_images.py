@@ -8,7 +8,7 @@ from PIL import Image
 from slrprune.errors import ArgumentError
 from slrprune.tasks.coco.augment import AUGMENTATIONS, Augmentation
 from slrprune.tasks.coco.images import as_input, open_image
-from slrprune.tasks.coco.placement import GREY, Picture, Placement, Window, letterbox, paint
+from slrprune.tasks.coco.placement import GREY, Picture, Placement, Window, letterbox, letterboxed, paint
 
 STILL = AUGMENTATIONS["none"]
 
@@ -55,6 +55,17 @@ def test_paint_draws_the_picture_and_its_boxes_alike():
     assert bright(canvas) == pytest.approx(boxes[0], abs=1.01)
     assert canvas.getpixel((5, 5)) == GREY
     assert canvas.getpixel((12, 25)) == (0, 60, 0)
+
+
+@pytest.mark.parametrize("width", [480, 571, 588, 639])
+def test_a_letterbox_is_filled_and_no_more(width):
+    # In floating point 571 times its scale is a hair more than 371.
+    white = Picture(Image.new("RGB", (width, 640), (255, 255, 255)), np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
+    pixels = np.asarray(letterboxed(white, (416, 416)).image)[..., 0]
+    across = round(width * 416 / 640)
+    left = (416 - across) // 2
+    assert (pixels[:, left : left + across] == 255).all()
+    assert (pixels == 255).sum() == 416 * across
 
 
 def test_paint_stays_inside_its_window():
@@ -155,6 +166,10 @@ def test_only_whole_images_are_opened(tmp_path):
     assert open_image(tmp_path / "a.jpg").size == (64, 64)
     Image.new("L", (5, 7), 9).save(tmp_path / "grey.png")
     assert open_image(tmp_path / "grey.png").getpixel((0, 0)) == (9, 9, 9)
+    Image.fromarray(np.full((7, 5), 0x4321, np.uint16)).save(tmp_path / "deep.png")
+    assert open_image(tmp_path / "deep.png").getpixel((0, 0)) == (0x43, 0x43, 0x43)
+    Image.new("CMYK", (5, 7), (0, 255, 255, 0)).save(tmp_path / "print.jpg")
+    assert open_image(tmp_path / "print.jpg").getpixel((0, 0)) == pytest.approx((255, 0, 0), abs=3)
     (tmp_path / "half.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:900])
     (tmp_path / "text.jpg").write_text("no image")
     for name in ("half.jpg", "text.jpg", "nowhere.jpg"):

@@ -120,6 +120,19 @@ def test_weights_of_other_categories_start_all_but_the_head():
     assert all(name.startswith("head.classification_head") for name in kept)
 
 
+def test_weights_trained_with_a_frozen_batchnorm_are_taken():
+    system = system_named("torchvision:retinanet_resnet50_fpn", (64, 96), 2)
+    with torch.device("meta"):
+        model = system.network()
+    # As in torchvision's published file.
+    kept = {name: tensor for name, tensor in model.state_dict().items() if "num_batches_tracked" not in name}
+    assert len(kept) < len(model.state_dict())
+    state = {name: torch.full_like(tensor, 7, device="cpu") for name, tensor in kept.items()}
+    model = model.to_empty(device="cpu")
+    system.load(model, state)
+    assert all((model.state_dict()[name] == 7).all() for name in state)
+
+
 def test_weights_of_another_network_are_refused(made_coco, yolos, tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     task = Coco(made_coco, system=f"transformers:{yolos}", start=tmp_path / "other.pth", batch_size=4)

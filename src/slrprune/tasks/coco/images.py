@@ -23,10 +23,16 @@ def pillow() -> Any:
 
 
 def open_image(file: Path) -> Any | None:
-    """The whole image in RGB; None where it cannot be decoded to its end."""
+    """The whole image in RGB, as it is stored; None where it cannot be decoded to its end.
+
+    Of 16 bits the upper 8 are taken. An orientation in EXIF is not applied: COCO's boxes are in the stored pixels.
+    """
     image_module = pillow()
     try:
         with image_module.open(file) as image:
+            if image.mode.startswith("I;16"):  # Pillow would show all above 255 as white
+                grey = np.asarray(image).astype(np.uint16) >> 8
+                return image_module.fromarray(grey.astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
     # Pillow raises many kinds of errors for damaged files, some of them plain SyntaxError or ValueError.
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError):

@@ -111,7 +111,8 @@ def paint(
         The boxes on the canvas that are still to be seen, cut at the window, float64 (m, 4), and their labels.
     """
     width, height = picture.image.size
-    whole = placement.forth(np.array([[0.0, 0.0, width, height]]))[0]
+    # Rounded, since a scale times a width may be a hair more than the whole number that it was made for.
+    whole = np.round(placement.forth(np.array([[0.0, 0.0, width, height]]))[0], 6)
     left, top = (max(int(np.floor(whole[side])), window[side]) for side in (0, 1))
     right, bottom = (min(int(np.ceil(whole[side])), window[side]) for side in (2, 3))
     if right <= left or bottom <= top:
