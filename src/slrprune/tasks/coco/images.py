@@ -25,7 +25,7 @@ def pillow() -> Any:
 def open_image(file: Path) -> Any | None:
     """The whole image in RGB, as it is stored; None where it cannot be decoded to its end.
 
-    Of 16 bits the upper 8 are taken. An orientation in EXIF is not applied: COCO's boxes are in the stored pixels.
+    Of 16 bits the upper 8 are taken. An orientation in EXIF is not applied: boxes are taken to be in the stored pixels.
     """
     image_module = pillow()
     try:
