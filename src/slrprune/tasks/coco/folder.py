@@ -35,7 +35,7 @@ LAYOUTS: tuple[Mapping[Split, Place], ...] = (
     {split: Place(f"{split}.json", ("images", ".")) for split in SPLITS},
     {
         split: Place(f"{name}/_annotations.coco.json", (name,))
-        for split, name in (("train", "train"), ("val", "valid"), ("test", "test"))
+        for split, name in zip(SPLITS, ("train", "valid", "test"), strict=True)
     },
 )
 """Known layouts: COCO's own of 2017 and 2014, one with three files and a folder `images`, and that of Roboflow."""

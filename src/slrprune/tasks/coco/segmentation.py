@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
 from os import PathLike
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slrprune.errors import ArgumentError, DataError, MissingExtraError, StateError, closest
+from slrprune.errors import ArgumentError, DataError, StateError, closest
 from slrprune.tasks.base import Batch, Split, evaluating
 from slrprune.tasks.coco.augment import augmentation_named
 from slrprune.tasks.coco.folder import read_folder
@@ -18,6 +16,7 @@ from slrprune.tasks.coco.input_size import input_size
 from slrprune.tasks.coco.partial_weights import load_fitting
 from slrprune.tasks.coco.placement import UNKNOWN
 from slrprune.tasks.coco.segmentation_source import SegmentationSource
+from slrprune.tasks.coco.torchvision_models import torchvision_models
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.data_folder import data_folder
 from slrprune.tasks.disk_task import DiskTask
@@ -29,6 +28,9 @@ MEAN = (0.485, 0.456, 0.406)
 
 STD = (0.229, 0.224, 0.225)
 """Standard deviations that go with `MEAN`."""
+
+
+_NETWORK = "A segmentation network of torchvision"
 
 
 class PixelLogits(nn.Module):
@@ -100,7 +102,8 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
         device: str | torch.device = "cpu",
         bf16: bool = False,
     ) -> None:
-        names = _models().list_models(module=_models().segmentation)
+        models = torchvision_models(_NETWORK)
+        names = models.list_models(module=models.segmentation)
         if model not in names:
             nearest = f"The closest is {closest(model, names, 1)[0]}."
             raise ArgumentError("CocoSegmentation", "model", model, f"must be one of {', '.join(names)}", nearest)
@@ -137,7 +140,8 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
             StateError: it belongs to another network.
         """
         classes = len(self.categories) + 1
-        segmenter = _models().get_model(self.model, weights=None, weights_backbone=None, num_classes=classes)
+        models = torchvision_models(_NETWORK)
+        segmenter = models.get_model(self.model, weights=None, weights_backbone=None, num_classes=classes)
         if self.start is not None:
             try:
                 load_fitting(segmenter, load_checkpoint(self.start))
@@ -173,11 +177,3 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
     def evaluate(self, model: nn.Module, split: Split) -> float:
         """Mean over background and categories that occur, in percent; NaN where no pixel is known."""
         return 100 * float(self.intersections(model, split).nanmean())
-
-
-def _models() -> Any:
-    if find_spec("torchvision") is None:
-        raise MissingExtraError("A segmentation network of torchvision", "torchvision", "detection")
-    from torchvision import models
-
-    return models

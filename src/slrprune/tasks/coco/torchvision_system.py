@@ -1,15 +1,15 @@
 """Detectors of torchvision, with its own losses and its own way of reading the outputs."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from slrprune.errors import ArgumentError, MissingExtraError, closest
+from slrprune.errors import ArgumentError, closest
 from slrprune.tasks.coco.partial_weights import load_fitting
 from slrprune.tasks.coco.system import Detections, DetectionSystem, Objects
+from slrprune.tasks.coco.torchvision_models import torchvision_models
 
 MOST = 100
 """Objects reported for one image."""
@@ -44,12 +44,13 @@ class TorchvisionSystem(DetectionSystem):
         In training mode it wants torchvision's targets beside the images and returns losses; in evaluation mode it
         returns a dictionary for each image.
         """
-        model = _built(self.model, self.classes + 1)
+        model: Any = _built(self.model, self.classes + 1)
         height, width = self.size
         # The input has its size already; this keeps torchvision from choosing another one.
         model.transform.min_size, model.transform.max_size = (min(self.size),), max(self.size)
         model.transform.fixed_size = (width, height)
-        return model
+        network: nn.Module = model
+        return network
 
     def load(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Published weights, for example; those of a head for other categories stay as they are in `model`."""
@@ -68,22 +69,15 @@ class TorchvisionSystem(DetectionSystem):
 
 
 def _names() -> tuple[str, ...]:
-    models = _models()
+    models = torchvision_models("A detector of torchvision")
     names = models.list_models(module=models.detection)
     # These two learn from outlines and joints, too.
     return tuple(name for name in names if not name.startswith(("maskrcnn", "keypointrcnn")))
 
 
-def _models() -> Any:
-    if find_spec("torchvision") is None:
-        raise MissingExtraError("A detector of torchvision", "torchvision", "detection")
-    from torchvision import models
-
-    return models
-
-
 def _built(model: str, classes: int) -> Any:
-    return _models().get_model(model, weights=None, weights_backbone=None, num_classes=classes)
+    models = torchvision_models("A detector of torchvision")
+    return models.get_model(model, weights=None, weights_backbone=None, num_classes=classes)
 
 
 def _published_size(model: str) -> tuple[int, int]:
