@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from slrprune.cli.export import find_model
@@ -12,6 +13,7 @@ from slrprune.compare import keep
 from slrprune.compare.keep import Keep, kept_models
 from slrprune.deploy import load_sparse
 from slrprune.errors import ArgumentError, DataError, StateError
+from slrprune.tasks import registry
 
 QUICK = ("compare", "blobs", "--sparsity", "0.75", "--workers", "1", "--seeds", "1", "--option", "noise=0.25")
 
@@ -108,6 +110,22 @@ def test_the_folder_of_a_run_of_prune(slrprune, pruned):
     assert task.evaluate(model, "test") == summary["accuracy_after_retraining"]
     _, task = find_model(pruned).rebuild(data="elsewhere")
     assert task.data == "elsewhere"
+
+
+def test_an_export_needs_neither_the_device_of_the_run_nor_another_check_of_its_data(slrprune, pruned, monkeypatch):
+    made = []
+
+    class Careful(registry._TASKS["blobs"]):
+        def __init__(self, noise=0.5, data=None, device="cpu", strict=False):
+            made.append((noise, device, strict))
+            super().__init__(noise, data)
+
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "blobs": Careful})
+    config = yaml.safe_load((pruned / "config.yaml").read_text())
+    config["task_options"] |= {"device": "cuda:7", "strict": True}
+    (pruned / "config.yaml").write_text(yaml.safe_dump(config))
+    find_model(pruned).rebuild()
+    assert made[-1] == (0.25, "cpu", False)
 
 
 def test_a_run_that_left_no_model_says_why(slrprune, pruned):

@@ -1,8 +1,10 @@
 """The model that a finished run left in its folder, built again."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -14,6 +16,9 @@ from slrprune.tasks.base import Task
 from slrprune.tasks.options import build_task
 from slrprune.train.dense import fresh_model
 from slrprune.train.rundir.folder import RunFolder
+
+_HERE: Mapping[str, Any] = MappingProxyType({"device": "cpu", "strict": False})
+"""Settings of a task that an export does not take from the run."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,9 @@ class FinalModel:
         config = self.config
         given = {"data": None if config.data is None else Path(config.data), "batch_size": config.batch_size}
         known = {name: value for name, value in given.items() if value is not None}
-        task = build_task(config.task, {**config.task_options, **known, **options}, "export")
+        # The run's GPU may be missing here, and the data were checked when it began.
+        here = {name: value for name, value in _HERE.items() if name in config.task_options}
+        task = build_task(config.task, {**config.task_options, **here, **known, **options}, "export")
         model = fresh_model(task, config.seed)
         load_sparse(self.path, model)
         return model.eval(), task
