@@ -221,10 +221,13 @@ def test_a_model_that_is_nowhere_is_refused(tmp_path):
         system_named(f"transformers:{tmp_path}/nowhere", None, 2)
 
 
-@pytest.mark.parametrize(("library", "extra"), [("torchvision", "detection"), ("transformers", "transformers")])
-def test_without_the_library_the_extra_is_named(monkeypatch, library, extra):
-    module = sys.modules[f"slrprune.tasks.coco.{library}_system"]
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == library else find_spec(name))
+@pytest.mark.parametrize(
+    ("library", "module", "extra"),
+    [("torchvision", "torchvision_models", "detection"), ("transformers", "transformers_system", "transformers")],
+)
+def test_without_the_library_the_extra_is_named(monkeypatch, library, module, extra):
+    place = sys.modules[f"slrprune.tasks.coco.{module}"]
+    monkeypatch.setattr(place, "find_spec", lambda name: None if name == library else find_spec(name))
     with pytest.raises(MissingExtraError, match=rf"A detector of {library} needs {library}\..*slrprune\[{extra}\]"):
         system_named(f"{library}:anything", None, 2)
 

@@ -13,7 +13,7 @@ pytest.importorskip("torchvision")
 
 import slrprune as slr
 from slrprune.deploy import load_sparse, save_sparse
-from slrprune.errors import ArgumentError, DataError
+from slrprune.errors import ArgumentError, DataError, StateError
 from slrprune.tasks import get
 from slrprune.tasks.coco import CocoSegmentation
 from slrprune.tasks.coco.outlines import draw
@@ -148,6 +148,21 @@ def test_two_steps_pruning_cut_and_file(task, tmp_path):
     assert 0 <= value <= 100
     assert task.evaluate(twin, "test") == value
     assert model.eval()(task.example_input()).shape == (1, 3, 64, 96)
+
+
+def test_published_weights_start_all_but_the_heads(made_coco, tmp_path):
+    from torchvision.models import get_model
+
+    name = "deeplabv3_mobilenet_v3_large"
+    published = get_model(name, weights=None, weights_backbone=None, num_classes=21, aux_loss=True).state_dict()
+    assert any(entry.startswith("aux_classifier.") for entry in published)
+    torch.save(published, tmp_path / "published.pth")
+    options = {"size": [64, 96], "batch_size": 4, "start": tmp_path / "published.pth"}
+    begun = CocoSegmentation(made_coco, model=name, **options).build_model().segmenter.state_dict()
+    fresh = {entry for entry, tensor in begun.items() if not torch.equal(tensor, published[entry])}
+    assert fresh == {"classifier.4.weight", "classifier.4.bias"}
+    with pytest.raises(StateError, match=r"published\.pth does not hold weights of lraspp_mobilenet_v3_large"):
+        CocoSegmentation(made_coco, **options).build_model()
 
 
 def test_an_image_that_breaks_is_left_out(coco_copy):

@@ -143,8 +143,11 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
         models = torchvision_models(_NETWORK)
         segmenter = models.get_model(self.model, weights=None, weights_backbone=None, num_classes=classes)
         if self.start is not None:
+            state = load_checkpoint(self.start)
+            # torchvision trains some networks with a second head beside the first, which nothing here looks at.
+            used = {name: tensor for name, tensor in state.items() if not name.startswith("aux_classifier.")}
             try:
-                load_fitting(segmenter, load_checkpoint(self.start))
+                load_fitting(segmenter, used)
             except RuntimeError as error:
                 problem = f"{self.start} does not hold weights of {self.model}"
                 raise StateError("CocoSegmentation", problem) from error
