@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from slrprune.errors import DataError
+from slrprune.errors import DataError, SlrpruneError
 from slrprune.tasks.base import Batch, epoch_generator
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.tally import Tally
@@ -94,7 +94,22 @@ def ordered_batches(
     return _stream(_Batches(source, groups, None), workers, device, tally)
 
 
-class _Batches(Dataset[tuple[Batch | None, list[tuple[str, str]]]]):
+class _Loaded(NamedTuple):
+    """What a worker sends home.
+
+    Attributes:
+        batch: None where no example of it can be used.
+        found: what was wrong with its examples.
+        failure: text of the error that ends the pass; errors themselves are rebuilt from one argument, which ours are
+            not made of.
+    """
+
+    batch: Batch | None
+    found: list[tuple[str, str]]
+    failure: str | None = None
+
+
+class _Batches(Dataset[_Loaded]):
     """The batches of one pass by number, each with what was wrong with its examples."""
 
     def __init__(
@@ -107,14 +122,22 @@ class _Batches(Dataset[tuple[Batch | None, list[tuple[str, str]]]]):
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, number: int) -> tuple[Batch | None, list[tuple[str, str]]]:
+    def __getitem__(self, number: int) -> _Loaded:
+        if get_worker_info() is None:
+            return self._loaded(number)
+        try:
+            return self._loaded(number)
+        except SlrpruneError as error:
+            return _Loaded(None, [], str(error))
+
+    def _loaded(self, number: int) -> _Loaded:
         complaints = Complaints(self.source.owner, self.source.strict)
         if self.drawn_from is None:
             loaded = [self.source.load(index, None, complaints) for index in self.groups[number]]
             examples = [example for example in loaded if example is not None]
         else:
             examples = [self._usable(index, complaints) for index in self.groups[number]]
-        return self.source.collate(examples) if examples else None, complaints.found
+        return _Loaded(self.source.collate(examples) if examples else None, complaints.found)
 
     def _usable(self, index: int, complaints: Complaints) -> Any:
         """The example of that index, or the first usable one after it, augmented by numbers of its own."""
@@ -138,7 +161,9 @@ def _stream(batches: _Batches, workers: int, device: torch.device, tally: Tally)
         loaded = DataLoader(
             batches, batch_size=None, collate_fn=_as_is, num_workers=workers, pin_memory=pinned, generator=rng
         )
-    for batch, found in loaded:
+    for batch, found, failure in loaded:
+        if failure is not None:
+            raise SlrpruneError(failure)
         for reason, name in found:
             tally.add(reason, name)
         if batch is not None:

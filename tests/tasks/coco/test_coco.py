@@ -12,7 +12,7 @@ import torch
 
 import slrprune as slr
 from slrprune.deploy import load_sparse, save_sparse
-from slrprune.errors import ArgumentError, DataError, MissingExtraError, StateError, UsageError
+from slrprune.errors import ArgumentError, DataError, MissingExtraError, SlrpruneError, StateError, UsageError
 from slrprune.tasks import AdamWRecipe, get
 from slrprune.tasks.coco import Coco
 from slrprune.tasks.coco.augment import Augmentation
@@ -138,6 +138,17 @@ def test_an_image_that_breaks_does_not_end_the_epoch(coco_copy, spoil, augment):
     assert len(task.detect(task.build_model(), "train")) == 7
     with pytest.raises(DataError, match=rf"Coco\(strict=True\): train_001\.png: {reason}"):
         Coco(coco_copy, strict=True, **options)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_split_of_broken_images_is_refused_by_a_sentence(coco_copy, workers):
+    for file in (coco_copy / "train2017").iterdir():
+        file.write_bytes(b"not an image at all")
+    task = Coco(coco_copy, system="yolov3_tiny_reduced", size=[64, 96], batch_size=4, holdout=0, workers=workers)
+    with pytest.raises(
+        SlrpruneError, match=r"^Coco: not one example of the training split can be used; .* cannot be rea"
+    ):
+        next(task.batches("train"))
 
 
 def test_what_was_wrong_in_the_files_is_among_the_warnings(coco_copy):
