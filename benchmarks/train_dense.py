@@ -8,12 +8,10 @@ OUT.safetensors (the weights) and OUT.json (the record). The test split is not t
 
 import argparse
 import json
-import os
-import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from slrprune.atomic import write_atomically
+from slrprune.machine import describe_machine
+from slrprune.tasks.base import Task
 from slrprune.tasks.cifar10 import Cifar10
 from slrprune.tasks.recipe import Recipe
 
@@ -29,25 +30,49 @@ HOLDOUT = 5000
 
 
 class Run:
-    """A dense training run that can be stopped and resumed after any epoch."""
+    """A dense training run that can be stopped and resumed after any epoch.
 
-    def __init__(self, task: Cifar10, recipe: Recipe, seed: int, out: Path, *, compiled: bool = False) -> None:
+    Args:
+        task: with a "val" split.
+        recipe: how to train.
+        seed: of the weights and of the batches' order.
+        out: path without suffix of everything that is written.
+        settings: what a run that is resumed must have in common with this one, beside model, seed and recipe.
+        score: name of the task's metric in lines and record.
+        every: epochs between two looks at the "val" split; the last epoch is always looked at.
+        compiled: compile the training step.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        seed: int,
+        out: Path,
+        *,
+        settings: Mapping[str, Any],
+        score: str = "val_accuracy",
+        every: int = 1,
+        compiled: bool = False,
+    ) -> None:
         torch.manual_seed(seed)
         self.task, self.recipe, self.seed, self.out = task, recipe, seed, out
+        self.score, self.every = score, every
         self.model = task.build_model()
         self.forward: nn.Module = torch.compile(self.model) if compiled else self.model  # type: ignore[assignment]
         self.optimizer = recipe.optimizer(self.model)
         self.scheduler = recipe.scheduler(self.optimizer, recipe.epochs * task.steps_per_epoch)
-        self.settings = {"model": task.model_name, "seed": seed, "recipe": repr(recipe), "batch": task.batch_size}
+        self.settings = {"model": task.model_name, "seed": seed, "recipe": repr(recipe), **settings}
         self.history: list[dict[str, Any]] = []
 
     def resume(self) -> None:
         """Takes up the last finished epoch, if there is one."""
-        if not self._file(".ckpt").exists():
+        file = self._file(".ckpt")
+        if not file.exists():
             return
-        state = torch.load(self._file(".ckpt"), weights_only=True)
+        state = torch.load(file, weights_only=True)
         if state["settings"] != self.settings:
-            sys.exit(f"{self._file('.ckpt')} belongs to other settings: {state['settings']}. Choose another --out.")
+            sys.exit(f"{file} belongs to other settings: {state['settings']}. Choose another --out.")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -57,32 +82,35 @@ class Run:
         """Trains the epochs that are left."""
         for epoch in range(len(self.history), self.recipe.epochs):
             start = time.perf_counter()
-            loss = self._train_epoch(epoch)
-            seconds = time.perf_counter() - start
-            accuracy = self.task.evaluate(self.model, "val")
-            line = {"epoch": epoch + 1, "loss": loss, "val_accuracy": accuracy, "train_seconds": round(seconds, 1)}
+            line: dict[str, Any] = {"epoch": epoch + 1, "loss": self._train_epoch(epoch)}
+            line["train_seconds"] = round(time.perf_counter() - start, 1)
+            if (epoch + 1) % self.every == 0 or epoch + 1 == self.recipe.epochs:
+                line[self.score] = self.task.evaluate(self.model, "val")
             self.history.append(line)
             self._save()
 
-    def finish(self) -> None:
-        """Writes the weights and the record."""
-        record = {
+    def finish(self, record: Path | None = None, **more: Any) -> None:
+        """Writes the weights and the record.
+
+        Args:
+            record: file of the record; None puts it beside the weights.
+            more: entries of the record beside those that every run has.
+        """
+        entries = {
             "task": self.task.name,
-            "model": self.task.model_name,
-            "seed": self.seed,
+            **self.settings,
             "epochs": self.recipe.epochs,
-            "val_accuracy": self.history[-1]["val_accuracy"],
-            "holdout": HOLDOUT,
-            "recipe": repr(self.recipe),
-            "batch_size": self.task.batch_size,
-            "bf16": self.task.bf16,
+            self.score: self.history[-1][self.score],
+            "curve": [[line["epoch"], line[self.score]] for line in self.history if self.score in line],
+            **more,
             "train_seconds": round(sum(line["train_seconds"] for line in self.history), 1),
             "command": shlex.join(["python", *sys.argv]),
-            "machine": machine(),
+            "machine": describe_machine(self.task.device),
         }
         weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-        replace_file(self._file(".safetensors"), lambda file: save_file(weights, file))
-        replace_file(self._file(".json"), lambda file: file.write_text(json.dumps(record, indent=1) + "\n"))
+        write_atomically(self._file(".safetensors"), lambda file: save_file(weights, file))
+        text = json.dumps(entries, indent=1) + "\n"
+        write_atomically(record or self._file(".json"), lambda file: file.write_text(text))
 
     def _train_epoch(self, epoch: int) -> float:
         self.model.train()
@@ -104,36 +132,17 @@ class Run:
             "scheduler": self.scheduler.state_dict(),
             "history": self.history,
         }
-        replace_file(self._file(".ckpt"), lambda file: torch.save(state, file))
+        write_atomically(self._file(".ckpt"), lambda file: torch.save(state, file))
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
-        replace_file(self._file(".jsonl"), lambda file: file.write_text(lines))
+        write_atomically(self._file(".jsonl"), lambda file: file.write_text(lines))
 
     def _file(self, suffix: str) -> Path:
         return self.out.with_name(self.out.name + suffix)
 
 
-def replace_file(file: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file so that a killed process leaves the old one or the new one, nothing between."""
-    partial = file.with_name(file.name + ".partial")
-    write(partial)
-    partial.replace(file)
-
-
-def machine() -> dict[str, Any]:
-    """What the run was made on."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = names[0] if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
+def cifar_run(task: Cifar10, recipe: Recipe, seed: int, out: Path, *, compiled: bool = False) -> Run:
+    """A dense network on the training images that are not held out."""
+    return Run(task, recipe, seed, out, settings={"batch": task.batch_size}, compiled=compiled)
 
 
 def main() -> None:
@@ -152,10 +161,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     task = Cifar10(args.data, depth=args.depth, holdout=HOLDOUT, device=args.device, bf16=args.bf16)
-    run = Run(task, replace(task.dense_recipe, epochs=args.epochs), args.seed, args.out, compiled=args.compile)
+    run = cifar_run(task, replace(task.dense_recipe, epochs=args.epochs), args.seed, args.out, compiled=args.compile)
     run.resume()
     run.train()
-    run.finish()
+    run.finish(holdout=HOLDOUT, bf16=args.bf16)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def run(script, tiny_cifar10, tmp_path, monkeypatch):
     monkeypatch.setattr("slrprune.tasks.cifar10.read_cifar10", lambda data, split: tiny_cifar10[split])
     task = Cifar10(holdout=20, batch_size=20)
     recipe = replace(task.dense_recipe, epochs=2)
-    return lambda name, seed=0: script.Run(task, recipe, seed, tmp_path / name)
+    return lambda name, seed=0: script.cifar_run(task, recipe, seed, tmp_path / name)
 
 
 def test_resumed_equals_uninterrupted(run, tmp_path, monkeypatch):
@@ -74,6 +74,18 @@ def test_what_is_written(run, tmp_path):
     assert Cifar10.dense_recipe.lr == 0.1
     one.task.checkpoint = tmp_path / "one.safetensors"
     assert all(map(torch.equal, one.task.pretrained().parameters(), one.model.parameters()))
+
+
+def test_looks_at_the_val_split_every_few_epochs_and_at_the_end(script, run, tmp_path):
+    task = run("a").task
+    one = script.Run(task, replace(task.dense_recipe, epochs=3), 0, tmp_path / "b", settings={}, score="mAP", every=2)
+    one.train()
+    one.finish(tmp_path / "record.json", extra=1)
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert ["mAP" in line for line in one.history] == [False, True, True]
+    assert record["curve"] == [[2, one.history[1]["mAP"]], [3, one.history[2]["mAP"]]]
+    assert (record["mAP"], record["extra"]) == (one.history[2]["mAP"], 1)
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_a_checkpoint_of_other_settings_is_refused(run):
