@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -230,15 +229,8 @@ def mask_counts(
 ) -> dict[str, Tensor]:
     """`sparsity` and `mask_changes` of a record; over all ranks where the masks are those of a problem."""
     numel = sum(mask.numel() for mask in new) if problem is None else problem.numel
-    kept = total([_count(mask) for mask in new], device)
-    changed = total([_count(before ^ after) for before, after in zip(old, new, strict=True)], device)
+    kept = total([torch.count_nonzero(mask) for mask in new], device)
+    changed = total([torch.count_nonzero(before ^ after) for before, after in zip(old, new, strict=True)], device)
     if problem is not None and problem.world.ranks > 1:
         kept, changed = problem.world.sum(torch.stack([kept, changed]))
     return {"sparsity": 1 - kept / numel, "mask_changes": changed}
-
-
-def _count(mask: Tensor) -> Tensor:
-    """How many entries are True, 0-dim int64."""
-    if mask.device.type == "cpu":  # numpy counts bytes; torch would first make an integer of each
-        return torch.tensor(int(np.count_nonzero(mask.numpy())))
-    return mask.sum()
