@@ -28,7 +28,7 @@ class Tally:
         """Notes one thing skipped, once however often it is met.
 
         Args:
-            reason: a clause in the singular, for example "the image cannot be read".
+            reason: a clause, for example "images cannot be read"; equal ones are counted together.
             name: of the file, with its place in it if that helps.
         """
         if (reason, name) in self._seen:
