@@ -124,6 +124,12 @@ DAMAGES = {
     "negative": (lambda document: _first(document).update(bbox=[20, 2, -9, 9]), "boxes have no area"),
     "outside": (lambda document: _first(document).update(bbox=[96, 2, 9, 9]), "boxes lie outside the image"),
     "above": (lambda document: _first(document).update(bbox=[5, -9, 9, 9]), "boxes lie outside the image"),
+} | {
+    f"iscrowd {crowd!r}": (
+        lambda document, crowd=crowd: _first(document).update(iscrowd=crowd),
+        "annotations have an iscrowd other than 0 and 1",
+    )
+    for crowd in ("0", "1", "true", "", 2, -1, 0.5, float("nan"), None, [], {})
 }
 
 
@@ -194,10 +200,22 @@ def test_images_without_annotations_are_background_those_with_bad_ones_are_not(c
     assert complaints[-1] == ("images have bad annotations only", "instances_train2017.json, image 101")
 
 
-def test_crowds_are_kept_apart(coco_copy):
-    edit(coco_copy / TRAIN, lambda document: _first(document).update(iscrowd=1))
-    found, _ = read(coco_copy)
+@pytest.mark.parametrize("crowd", [1, True, 1.0])
+def test_crowds_are_kept_apart(coco_copy, crowd):
+    edit(coco_copy / TRAIN, lambda document: _first(document).update(iscrowd=crowd))
+    found, complaints = read(coco_copy)
     assert found.photos[0].crowd.tolist() == [True] + [False] * (len(found.photos[0].boxes) - 1)
+    assert complaints == []
+
+
+@pytest.mark.parametrize("crowd", [0, False, 0.0, "left out"])
+def test_single_objects_are_no_crowds(coco_copy, crowd):
+    change = {} if crowd == "left out" else {"iscrowd": crowd}
+    edit(coco_copy / TRAIN, lambda document: _first(document).pop("iscrowd"))
+    edit(coco_copy / TRAIN, lambda document: _first(document).update(change))
+    found, complaints = read(coco_copy)
+    assert not any(photo.crowd.any() for photo in found.photos)
+    assert complaints == []
 
 
 FILES = {

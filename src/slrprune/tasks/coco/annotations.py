@@ -187,15 +187,23 @@ def _object(
         return None, "boxes have no area"
     if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
         return None, "boxes lie outside the image"
+    crowd = annotation.get("iscrowd", 0)
+    if not _is_zero_or_one(crowd):
+        return None, "annotations have an iscrowd other than 0 and 1"
     shape = annotation.get("segmentation") if shapes else None
     if shapes and not shape:
         return None, "objects have no outline"
     box = (left, top, left + width, top + height)
-    return _Object(box, places[category], bool(annotation.get("iscrowd", 0)), shape), ""
+    return _Object(box, places[category], bool(crowd), shape), ""
 
 
 def _is_finite(number: Any) -> bool:
     return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+
+
+def _is_zero_or_one(number: Any) -> bool:
+    """Also as false and true, or with a point. A text is neither: as a truth value "0" would be true."""
+    return isinstance(number, int | float) and number in (0, 1)
 
 
 def _photo(entry: Mapping[str, Any], objects: Sequence[_Object], folder: Path, complaints: Complaints) -> Photo | None:
