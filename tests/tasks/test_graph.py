@@ -1,11 +1,13 @@
 """The graph task: on a made-up graph everything but accuracy, on Cora the published one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from slrprune.compare.identity import fingerprint
-from slrprune.errors import ArgumentError, DataError
+from slrprune.errors import ArgumentError, DataError, UsageError
 from slrprune.sets import Global
 from slrprune.tasks import Graph
 from slrprune.tasks.gcn import GCN, propagation
@@ -173,3 +175,18 @@ def test_cora_is_the_published_graph(data_dir):
     # Half of the published training: enough to be far above chance, not enough for the published figure.
     train(model, task, AdamRecipe(epochs=30, lr=0.02, weight_decay=5e-4))
     assert task.evaluate(model, "val") > 65
+
+
+def test_a_run_on_several_processes_is_refused(tmp_path):
+    pytest.importorskip("accelerate", reason="runs need accelerate, of the extra train")
+    pytest.importorskip("pydantic", reason="configurations need pydantic, of the extra train")
+    from slrprune.config import make_config
+    from slrprune.train.plan import make_plan
+
+    config = make_config(task="graph", data=str(folder_of(tmp_path)), task_options={"graph": "made"}, device="cpu")
+    two = SimpleNamespace(processes=2, device=torch.device("cpu"))
+    expected = r"^graph: a batch of this task is one whole thing, which 2 processes cannot share\. Start one process\.$"
+    with pytest.raises(UsageError, match=expected):
+        make_plan(config, two)
+    make_plan(config, SimpleNamespace(processes=1, device=torch.device("cpu")))
+    make_plan(make_config(task="digits", device="cpu"), two)

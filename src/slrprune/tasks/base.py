@@ -44,6 +44,9 @@ class Task(ABC):
     pruning_recipe: Recipe
     """How a trained model is trained on while it is pruned."""
 
+    has_divisible_batches: ClassVar[bool] = True
+    """Whether a batch is so many examples, which several processes can share; False where it is one whole thing."""
+
     def __init__(self, *, device: str | torch.device = "cpu", bf16: bool = False) -> None:
         self.device = torch.device(device)
         self.bf16 = bf16

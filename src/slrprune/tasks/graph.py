@@ -48,6 +48,7 @@ class Graph(Task):
     metric = "accuracy"
     dense_recipe = AdamRecipe(epochs=200, lr=0.01, weight_decay=5e-4)
     pruning_recipe = AdamRecipe(epochs=200, lr=0.01, weight_decay=5e-4)
+    has_divisible_batches = False
     steps_per_epoch = 1
 
     def __init__(

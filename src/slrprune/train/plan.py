@@ -54,8 +54,8 @@ def make_plan(config: RunConfig, engine: Accelerated) -> Plan:
     """Builds the task and decides what the configuration left open.
 
     Raises:
-        UsageError: a task on another device than the engine, without data to judge by, or with an epoch shorter than
-            an accumulated step.
+        UsageError: a task on another device than the engine, without data to judge by, with an epoch shorter than
+            an accumulated step, or with batches that the engine's processes cannot share.
         SlrpruneError: what building the task or the method raises.
     """
     task = _build_task(config, engine)
@@ -63,6 +63,9 @@ def make_plan(config: RunConfig, engine: Accelerated) -> Plan:
         problem = f"the task lives on {task.device} and training would be on {engine.device}"
         way_out = "Give the function a parameter `device`, or set device in the configuration."
         raise UsageError(config.task, problem, way_out)
+    if engine.processes > 1 and not task.has_divisible_batches:
+        problem = f"a batch of this task is one whole thing, which {engine.processes} processes cannot share"
+        raise UsageError(config.task, problem, "Start one process.")
     if task.steps_per_epoch < config.accumulation:
         problem = f"an epoch has {task.steps_per_epoch} batches, one step needs accumulation={config.accumulation}"
         raise UsageError(config.task, problem, "Lower the accumulation or the batch_size.")
