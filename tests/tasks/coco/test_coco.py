@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import slrprune as slr
+from slrprune.compare.keep import Keep, kept_model
+from slrprune.compare.start import DenseSource
 from slrprune.deploy import load_sparse, save_sparse
 from slrprune.errors import ArgumentError, DataError, MissingExtraError, SlrpruneError, StateError, UsageError
 from slrprune.tasks import AdamWRecipe, get
@@ -235,6 +237,24 @@ def test_a_checkpoint_must_be_of_these_categories(made_coco, tmp_path):
         Coco(made_coco, checkpoint=file, **options).pretrained()
     begun = Coco(made_coco, start=file, **options).build_model().state_dict()
     assert torch.equal(begun["fine.0.0.weight"], other.state_dict()["fine.0.0.weight"])
+
+
+def test_the_anchors_of_a_checkpoint_go_through_a_comparison(made_coco, tmp_path):
+    """Its weights keep the anchors of their own training, whatever boxes these images have."""
+    options = {"system": "yolov3_tiny_reduced", "size": 96, "batch_size": 4}
+    trained = Coco(made_coco, **options).build_model()
+    other = trained.anchors.sizes.mul_(1.5).clone()
+    torch.save(trained.state_dict(), tmp_path / "weights.pth")
+    task = Coco(made_coco, checkpoint=tmp_path / "weights.pth", **options)
+    assert not torch.equal(task.build_model().anchors.sizes, other)
+    assert torch.equal(task.pretrained().anchors.sizes, other)
+    dense = DenseSource(task, tmp_path / "runs")
+    dense.make(0)
+    assert torch.equal(dense.load(0)[0].anchors.sizes, other)
+    kept = tmp_path / "runs" / "models" / "one.safetensors"
+    Keep({"data": made_coco, **options}).save(dense.load(0)[0], task, kept.parent.parent / "one.json", "a run")
+    model, _ = kept_model(kept).rebuild()
+    assert torch.equal(model.anchors.sizes, other)
 
 
 def test_without_pillow_the_extra_is_named(task, monkeypatch):

@@ -1,13 +1,18 @@
 """YOLOv3: sizes, anchors, boxes there and back, who answers for what, learning one batch by heart."""
 
+import copy
 import math
 import pickle
 
 import pytest
 import torch
+from safetensors.torch import load_file, load_model, save_file
 from torch.nn import functional as F
 
-from slrprune.errors import ArgumentError
+import slrprune as slr
+from slrprune.compare.identity import fingerprint
+from slrprune.deploy import load_sparse, save_sparse
+from slrprune.errors import ArgumentError, StateError
 from slrprune.tasks.coco.boxes import overlaps, shape_overlaps, sizes
 from slrprune.tasks.coco.system import Objects
 from slrprune.tasks.coco.systems import NAMES, system_named
@@ -25,6 +30,10 @@ def objects(*boxes, labels=None):
 
 def reduced(**options):
     return Yolo(YOLOV3_TINY_REDUCED, None, 3, **options)
+
+
+def places_of(system):
+    return all_places(system.size, system.design.strides, system.anchors)
 
 
 # --- networks --------------------------------------------------------------------------------------------------------
@@ -128,6 +137,120 @@ def test_a_system_fits_its_anchors_but_for_coco():
     assert system.fitted(torch.zeros(0, 2)) is system
 
 
+OTHER = torch.tensor([[[50.0, 40], [60, 80], [90, 90]], [[5.0, 6], [12, 9], [20, 30]]])
+
+
+def test_anchors_travel_with_the_weights(tmp_path):
+    """What was trained with fitted anchors is decoded by them wherever its weights go, without the training boxes."""
+    trained = reduced(anchors=OTHER)
+    model, images = trained.network().eval(), torch.rand(1, 3, 96, 96)
+    expected = trained.detect(model, images)[0]
+    published = reduced()
+    assert not torch.equal(published.detect(model_without_anchors(model), images)[0].boxes, expected.boxes)
+    assert torch.equal(published.detect(model, images)[0].boxes, expected.boxes)
+    save_sparse(model, tmp_path / "sparse")
+    save_file(model.state_dict(), tmp_path / "dense")
+    ways = {
+        "state dict": lambda twin: twin.load_state_dict(model.state_dict()),
+        "sparse file": lambda twin: load_sparse(tmp_path / "sparse", twin),
+        "safetensors": lambda twin: load_model(twin, tmp_path / "dense"),
+        "start": lambda twin: published.load(twin, load_file(tmp_path / "dense")),
+    }
+    for way, load in ways.items():
+        twin = published.network().eval()
+        load(twin)
+        assert torch.equal(published.detect(twin, images)[0].boxes, expected.boxes), way
+    seen = [objects([10.0, 20, 40, 60])]
+    assert torch.equal(published.loss(model, images, seen), trained.loss(model, images, seen))
+    assert torch.equal(published.loss(Wrapper(model), images, seen), trained.loss(model, images, seen))
+
+
+def model_without_anchors(model):
+    twin = copy.deepcopy(model)
+    del twin.anchors
+    return twin
+
+
+class Wrapper(torch.nn.Module):
+    """As DistributedDataParallel: the network is a part, and gives nothing away but its forward pass."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, images):
+        return self.module(images)
+
+
+def test_weights_without_anchors_keep_those_that_are_there(tmp_path):
+    model = reduced(anchors=OTHER).network()
+    older = {name: tensor for name, tensor in reduced().network().state_dict().items() if name != "anchors.sizes"}
+    save_file(older, tmp_path / "older")
+    ways = {
+        "state dict": lambda twin: twin.load_state_dict(older),
+        "safetensors": lambda twin: load_model(twin, tmp_path / "older"),
+        "start": lambda twin: reduced().load(twin, older),
+    }
+    for way, load in ways.items():
+        twin = copy.deepcopy(model)
+        load(twin)
+        assert torch.equal(twin.anchors.sizes, OTHER), way
+        assert torch.equal(twin.fine[0][0].weight, older["fine.0.0.weight"]), way
+    assert "anchors.sizes" not in older  # what is missing is added to no one's dictionary
+    with pytest.raises(RuntimeError, match=r"fine\.0\.0\.weight"):
+        model.load_state_dict({name: older[name] for name in older if name != "fine.0.0.weight"})
+    save_sparse(model_without_anchors(model), tmp_path / "sparse")
+    with pytest.raises(StateError, match=r"the file does not fit the model: it lacks anchors\.sizes"):
+        load_sparse(tmp_path / "sparse", model)
+    model.load_state_dict(load_sparse(tmp_path / "sparse"))
+
+
+def test_fresh_heads_take_the_anchors_of_the_new_boxes():
+    model = reduced(anchors=OTHER).network()
+    reduced().load(model, Yolo(YOLOV3_TINY_REDUCED, None, 20).network().state_dict())
+    assert torch.equal(model.anchors.sizes, OTHER)
+
+
+def test_anchors_of_another_network_are_refused():
+    model, state = reduced().network(), reduced().network().state_dict()
+    with pytest.raises(RuntimeError, match=r"size mismatch for anchors\.sizes"):
+        model.load_state_dict({**state, "anchors.sizes": torch.ones(3, 3, 2)})
+
+
+def test_anchors_are_neither_trained_nor_pruned():
+    model = reduced(anchors=OTHER).network()
+    assert "anchors.sizes" not in dict(model.named_parameters())
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    pruner = slr.Pruner(model, optimizer, slr.Global(0.9), total_steps=2)
+    for _ in range(2):
+        loss = reduced().loss(model.train(), torch.rand(2, 3, 96, 96), [objects([10.0, 20, 40, 60]), objects()])
+        loss.backward()
+        optimizer.step()
+        pruner.step(loss)
+    pruner.finalize()
+    assert torch.equal(model.anchors.sizes, OTHER)
+    assert all(not name.startswith("anchors") for name in pruner.masks())
+
+
+def test_a_network_with_anchors_goes_to_onnx(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from slrprune.deploy.handover import export_onnx
+
+    model = reduced(anchors=OTHER).network().eval()
+    assert export_onnx(model, torch.rand(1, 3, 96, 96), tmp_path / "model.onnx").relative_difference < 1e-4
+
+
+def test_fingerprints_know_the_anchors():
+    assert fingerprint(reduced()) == fingerprint(reduced())
+    assert fingerprint(reduced()) != fingerprint(reduced(anchors=OTHER))
+    models = []
+    for anchors in (None, None, OTHER):
+        torch.manual_seed(0)
+        models.append(reduced(anchors=anchors).network())
+    prints = [fingerprint(model) for model in models]
+    assert prints[0] == prints[1] != prints[2]
+
+
 def test_a_system_can_be_pickled():
     system = reduced()
     again = pickle.loads(pickle.dumps(system))
@@ -154,13 +277,13 @@ def test_boxes_there_and_back():
     boxes = torch.tensor([[10.0, 20, 40, 60], [33, 1, 95, 95], [50, 50, 53, 58], [0, 0, 96, 96]])
     answers = assign(objects(*boxes.tolist()), (96, 96), (32, 16), system.anchors)
     assert len(answers.places) == 4
-    places = system.places.at(answers.places)
+    places = places_of(system).at(answers.places)
     torch.testing.assert_close(decode(encode(answers.boxes, places), places), answers.boxes, rtol=1e-4, atol=1e-3)
 
 
 def test_boxes_stay_finite_whatever_the_network_says():
     system = reduced()
-    boxes = decode(torch.full((len(system.places.corners), 4), 1e4), system.places)
+    boxes = decode(torch.full((len(places_of(system).corners), 4), 1e4), places_of(system))
     assert torch.isfinite(boxes).all()
 
 
@@ -201,7 +324,7 @@ def objectness_alone(numbers, seen, system):
     """The loss where boxes count nothing and categories are taken off again."""
     answers = assign(seen, system.size, (32, 16), system.anchors)
     total = YoloLoss(CompleteIoU(), 0.0)(
-        numbers[None], [seen], system.places, size=system.size, strides=(32, 16), anchors=system.anchors
+        numbers[None], [seen], places_of(system), size=system.size, strides=(32, 16), anchors=system.anchors
     )
     classes = F.one_hot(answers.labels, 3).float()
     return total - F.binary_cross_entropy_with_logits(numbers[answers.places, 5:], classes, reduction="sum")
@@ -211,7 +334,7 @@ def test_a_place_that_sees_the_object_of_another_one_is_not_called_wrong():
     system = reduced()
     seen = objects([20.0, 20, 60, 60])
     answer = assign(seen, system.size, (32, 16), system.anchors).places.item()
-    numbers = torch.zeros(len(system.places.corners), 8)
+    numbers = torch.zeros(len(places_of(system).corners), 8)
     numbers[:, 4] = -20.0  # nobody sees anything, and the boxes are the anchors
     numbers[answer, 4] = 20.0
     quiet = objectness_alone(numbers, seen, system)
@@ -224,9 +347,9 @@ def test_a_place_that_sees_the_object_of_another_one_is_not_called_wrong():
     near = next(
         place
         for place in range(len(numbers))
-        if place != answer and (system.places.corners[place] - torch.tensor([40.0, 40])).abs().max() < 32
+        if place != answer and (places_of(system).corners[place] - torch.tensor([40.0, 40])).abs().max() < 32
     )
-    place = system.places.at(torch.tensor([near]))
+    place = places_of(system).at(torch.tensor([near]))
     centered = torch.tensor([[20.0, 20, 60, 60]])
     # Its box is the object's own as far as its cell allows.
     ignored = numbers.clone()
@@ -241,7 +364,7 @@ def test_the_right_box_has_no_loss_and_a_wrong_one_has(box_loss):
     system = reduced()
     seen = objects([10.0, 20, 40, 60], [50.0, 50, 70, 90])
     answers = assign(seen, system.size, (32, 16), system.anchors)
-    places = system.places.at(answers.places)
+    places = places_of(system).at(answers.places)
     right = encode(answers.boxes, places)
     torch.testing.assert_close(box_loss(right, answers.boxes, places, (96, 96)), torch.zeros(2), atol=1e-4, rtol=0)
     assert (box_loss(right + 0.3, answers.boxes, places, (96, 96)) > 0.01).all()

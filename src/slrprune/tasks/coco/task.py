@@ -45,8 +45,9 @@ class Coco(DiskTask[CocoSource]):
         start: file with weights to start from, a state dict of torch or a safetensors file; the last layers of a head
             for other categories stay fresh. None starts from random ones, or from what the library's detector comes
             with.
-        checkpoint: file with weights trained on these categories, for `pretrained`. Those of our YOLO go with the
-            anchors of their training split: `data`, `holdout` and `size` must be the same.
+        checkpoint: file with weights trained on these categories, for `pretrained`; those of our YOLO with their
+            anchors. A file without anchors goes with those of its training split: `data`, `holdout` and `size` must
+            then be the same.
         augment: how training images are changed: "photo", "slide" for pictures without an up, each also with
             "_mosaic" behind, or "none"; or an `Augmentation`.
         score: what `evaluate` returns, "mAP50" or "mAP50-95".

@@ -39,14 +39,16 @@ def all_places(size: tuple[int, int], strides: Sequence[int], anchors: Tensor) -
     Args:
         size: height and width, pixels.
         strides: of each output map.
-        anchors: widths and heights, float32 (maps, anchors of each, 2).
+        anchors: widths and heights, float32 (maps, anchors of each, 2); the places lie on their device.
     """
-    parts = []
+    device, parts = anchors.device, []
     for stride, own in zip(strides, anchors, strict=True):
         rows, columns = size[0] // stride, size[1] // stride
-        ys, xs = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        # Made where they are used: a copy from the host would wait for the device.
+        ys, xs = torch.meshgrid(*(torch.arange(n, device=device) for n in (rows, columns)), indexing="ij")
         corners = (torch.stack([xs, ys], -1) * float(stride)).reshape(-1, 1, 2).expand(-1, len(own), 2).reshape(-1, 2)
-        parts.append(Places(corners, torch.full((len(corners), 1), float(stride)), own.repeat(rows * columns, 1)))
+        sides = torch.full((len(corners), 1), float(stride), device=device)
+        parts.append(Places(corners, sides, own.repeat(rows * columns, 1)))
     return Places(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 

@@ -10,11 +10,12 @@ from slrprune.errors import ArgumentError
 from slrprune.tasks.coco.partial_weights import load_fitting
 from slrprune.tasks.coco.suppress import best_detections
 from slrprune.tasks.coco.system import Detections, DetectionSystem, Objects
+from slrprune.tasks.coco.yolo.anchor_boxes import AnchorBoxes, anchors_in
 from slrprune.tasks.coco.yolo.anchors import fit_anchors
 from slrprune.tasks.coco.yolo.box_loss import BoxLoss, CompleteIoU
 from slrprune.tasks.coco.yolo.design import Design
 from slrprune.tasks.coco.yolo.loss import YoloLoss
-from slrprune.tasks.coco.yolo.places import Places, all_places, decode, in_a_row
+from slrprune.tasks.coco.yolo.places import all_places, decode, in_a_row
 
 COCO_CLASSES = 80
 """Categories of COCO, whose anchors the published ones are."""
@@ -29,15 +30,20 @@ PRIOR = 0.01
 """What a new network says of every place: the chance that it holds an object (Lin et al., ICCV 2017, section 3.3)."""
 
 
+_ANCHORS = "anchors"
+
+
 class Yolo(DetectionSystem):
     """One network of the family.
+
+    Loss and detections go by the anchors inside the network, which come with its weights.
 
     Args:
         design: which.
         size: height and width of the input, multiples of 32; None takes the published ones.
         classes: number of categories.
-        anchors: widths and heights in pixels of this input, float32 (maps, anchors of each, 2), the coarsest map
-            first; None takes the published ones, scaled to this input.
+        anchors: of new networks, widths and heights in pixels of this input, float32 (maps, anchors of each, 2), the
+            coarsest map first; None takes the published ones, scaled to this input.
         box_loss: None takes `CompleteIoU`.
         box_weight: weight of the boxes' loss beside those of objects and categories.
 
@@ -62,7 +68,6 @@ class Yolo(DetectionSystem):
         super().__init__(design.name, size, classes)
         self.design = design
         self.anchors = self._published() if anchors is None else anchors
-        self.places = all_places(size, design.strides, self.anchors)
         self.objective = YoloLoss(box_loss or CompleteIoU(), box_weight)
 
     def fitted(self, sizes: Tensor) -> "Yolo":
@@ -82,33 +87,38 @@ class Yolo(DetectionSystem):
         )
 
     def network(self) -> nn.Module:
-        """See `DetectionSystem.network`."""
+        """See `DetectionSystem.network`; its anchors are the buffer `anchors.sizes`."""
         count = self.anchors.shape[1]
         model = self.design.build(count * (5 + self.classes))
         for module in model.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 _quiet(module, count)
+        model.add_module(_ANCHORS, AnchorBoxes(self.anchors))
         return model
 
     def load(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Takes weights; the last layers of the heads stay fresh where the file's are for other categories.
 
+        Anchors belong to the heads: fresh ones keep those of `model`, as do all where the file has no anchors.
+
         Raises:
             RuntimeError: the weights are another network's.
         """
-        load_fitting(model, state)
+        own, name = model.state_dict(), f"{_ANCHORS}.sizes"
+        is_whole = name in state and all(known in own and state[known].shape == own[known].shape for known in state)
+        load_fitting(model, dict(state) if is_whole else {**state, name: own[name]})
 
     def loss(self, model: nn.Module, images: Tensor, objects: Sequence[Objects]) -> Tensor:
         """See `DetectionSystem.loss`."""
-        numbers = self._numbers(model, images)
-        places, anchors = self._on(images.device)
+        numbers, anchors = self._numbers(model, images), self._anchors(model, images.device)
+        places = all_places(self.size, self.design.strides, anchors)
         return self.objective(numbers, objects, places, size=self.size, strides=self.design.strides, anchors=anchors)
 
     @torch.no_grad()
     def detect(self, model: nn.Module, images: Tensor) -> list[Detections]:
         """See `DetectionSystem.detect`. A score is the chance of an object times that of the category."""
         numbers = self._numbers(model, images)
-        places, _ = self._on(images.device)
+        places = all_places(self.size, self.design.strides, self._anchors(model, images.device))
         boxes = decode(numbers[..., :4], places)
         scores = torch.sigmoid(numbers[..., 4:5]) * torch.sigmoid(numbers[..., 5:])
         return [
@@ -122,8 +132,10 @@ class Yolo(DetectionSystem):
         # Sums over thousands of places and exponentials need float32, whatever autocast made of the maps.
         return in_a_row(maps, self.anchors.shape[1]).float()
 
-    def _on(self, device: torch.device) -> tuple[Places, Tensor]:
-        return Places(*(tensor.to(device) for tensor in self.places)), self.anchors.to(device)
+    def _anchors(self, model: nn.Module, device: torch.device) -> Tensor:
+        """Those of the model, in float32 whatever its own type; this system's for a model without any."""
+        found = anchors_in(model)
+        return (self.anchors if found is None else found).to(device, torch.float32)
 
     def _published(self) -> Tensor:
         scale = torch.tensor([self.size[1] / self.design.size[1], self.size[0] / self.design.size[0]])
