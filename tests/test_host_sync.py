@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from no_traffic import NoTraffic
 from torch import nn
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import slrprune.pruner
 from slrprune import (
@@ -65,20 +64,6 @@ PAIRS = [*((method, SETS[1]) for method in METHODS), *((METHODS[0], rules) for r
 every_pair = pytest.mark.parametrize(
     ("method", "rules"), PAIRS, ids=[f"{type(method).__name__}-{rules}" for method, rules in PAIRS]
 )
-
-
-class NoTraffic(TorchDispatchMode):
-    """Refuses operations that read a value on the host, and such that touch two devices."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
-        devices = {tensor.device.type for tensor in tensors}
-        assert len(devices) <= 1, f"{func} touches {devices}"
-        assert not {"_local_scalar_dense", "nonzero", "equal"} & {str(func).split(".")[1]}, (
-            f"{func} waits for the device"
-        )
-        return result
 
 
 def _model(device: str) -> nn.Sequential:

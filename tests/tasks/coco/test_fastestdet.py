@@ -89,9 +89,11 @@ def test_decoding_by_hand():
 def test_four_cells_answer_for_an_object_and_fewer_at_the_border():
     # Centers (20, 20) and (60, 60) in an image of 4 by 4 cells.
     found = pairs([objects([10.0, 10, 30, 30], labels=[2]), objects([56.0, 56, 64, 64])], (64, 64))
-    assert found.images.tolist() == [0, 1, 0, 0, 0]
-    assert found.places.tolist() == [5, 15, 6, 9, 10]
-    assert found.labels.tolist() == [2, 0, 2, 2, 2]
+    assert found.inside.tolist() == [True, True, True, False, True, False, True, False]
+    assert found.images[found.inside].tolist() == [0, 1, 0, 0, 0]
+    assert found.places[found.inside].tolist() == [5, 15, 6, 9, 10]
+    assert found.labels[found.inside].tolist() == [2, 0, 2, 2, 2]
+    assert found.places[~found.inside].tolist() == [0, 0, 0]
 
 
 def test_siou_by_hand():

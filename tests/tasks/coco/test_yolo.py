@@ -18,7 +18,7 @@ from slrprune.tasks.coco.system import Objects
 from slrprune.tasks.coco.systems import NAMES, system_named
 from slrprune.tasks.coco.yolo import YOLOV3, YOLOV3_TINY, YOLOV3_TINY_REDUCED, CompleteIoU, SquaredError, Yolo
 from slrprune.tasks.coco.yolo.anchors import fit_anchors
-from slrprune.tasks.coco.yolo.assign import assign, silent
+from slrprune.tasks.coco.yolo.assign import assign, is_first, silent
 from slrprune.tasks.coco.yolo.loss import YoloLoss
 from slrprune.tasks.coco.yolo.places import all_places, decode, encode, in_a_row
 
@@ -275,10 +275,10 @@ def test_the_maps_in_a_row():
 def test_boxes_there_and_back():
     system = reduced()
     boxes = torch.tensor([[10.0, 20, 40, 60], [33, 1, 95, 95], [50, 50, 53, 58], [0, 0, 96, 96]])
-    answers = assign(objects(*boxes.tolist()), (96, 96), (32, 16), system.anchors)
-    assert len(answers.places) == 4
-    places = places_of(system).at(answers.places)
-    torch.testing.assert_close(decode(encode(answers.boxes, places), places), answers.boxes, rtol=1e-4, atol=1e-3)
+    answers = assign(boxes, (96, 96), (32, 16), system.anchors)
+    assert len(answers.unique()) == 4
+    places = places_of(system).at(answers)
+    torch.testing.assert_close(decode(encode(boxes, places), places), boxes, rtol=1e-4, atol=1e-3)
 
 
 def test_boxes_stay_finite_whatever_the_network_says():
@@ -294,22 +294,20 @@ def test_the_anchor_of_the_most_similar_shape_in_the_cell_of_the_center_answers(
     anchors = torch.tensor([[[60.0, 60], [30, 80]], [[10.0, 10], [20, 20]]])
     # The center (50, 20) is in column 1, row 0 of the coarse map and in column 3, row 1 of the fine one.
     large, small = [20.0, -10, 80, 50], [41.0, 11, 59, 29]
-    answers = assign(objects(large, small, labels=[2, 1]), (96, 96), (32, 16), anchors)
-    assert answers.places.tolist() == [1 * 2 + 0, 9 * 2 + (1 * 6 + 3) * 2 + 1]
-    assert answers.labels.tolist() == [2, 1]
+    answers = assign(torch.tensor([large, small]), (96, 96), (32, 16), anchors)
+    assert answers.tolist() == [1 * 2 + 0, 9 * 2 + (1 * 6 + 3) * 2 + 1]
 
 
 def test_a_center_at_the_far_border_is_in_the_last_cell():
     anchors = torch.tensor([[[60.0, 60]], [[2.0, 2]]])
-    answers = assign(objects([95.0, 95, 97, 97]), (96, 96), (32, 16), anchors)
-    assert answers.places.tolist() == [9 + 35]
+    assert assign(torch.tensor([[95.0, 95, 97, 97]]), (96, 96), (32, 16), anchors).tolist() == [9 + 35]
 
 
 def test_of_two_objects_at_one_place_the_first_counts():
-    boxes = [1.0, 1, 31, 31], [40.0, 40, 60, 60], [2.0, 2, 32, 32]
-    answers = assign(objects(*boxes, labels=[1, 0, 2]), (96, 96), (32,), torch.tensor([[[30.0, 30]]]))
-    assert answers.labels.tolist() == [1, 0]
-    assert answers.places.tolist() == [0, 4]
+    boxes = torch.tensor([[1.0, 1, 31, 31], [40.0, 40, 60, 60], [2.0, 2, 32, 32]])
+    answers = assign(boxes, (96, 96), (32,), torch.tensor([[[30.0, 30]]]))
+    assert answers.tolist() == [0, 4, 0]
+    assert is_first(answers, 9).tolist() == [True, True, False]
 
 
 def test_near_misses_are_silent():
@@ -322,18 +320,18 @@ def test_near_misses_are_silent():
 
 def objectness_alone(numbers, seen, system):
     """The loss where boxes count nothing and categories are taken off again."""
-    answers = assign(seen, system.size, (32, 16), system.anchors)
+    places = assign(seen.boxes, system.size, (32, 16), system.anchors)
     total = YoloLoss(CompleteIoU(), 0.0)(
         numbers[None], [seen], places_of(system), size=system.size, strides=(32, 16), anchors=system.anchors
     )
-    classes = F.one_hot(answers.labels, 3).float()
-    return total - F.binary_cross_entropy_with_logits(numbers[answers.places, 5:], classes, reduction="sum")
+    classes = F.one_hot(seen.labels, 3).float()
+    return total - F.binary_cross_entropy_with_logits(numbers[places, 5:], classes, reduction="sum")
 
 
 def test_a_place_that_sees_the_object_of_another_one_is_not_called_wrong():
     system = reduced()
     seen = objects([20.0, 20, 60, 60])
-    answer = assign(seen, system.size, (32, 16), system.anchors).places.item()
+    answer = assign(seen.boxes, system.size, (32, 16), system.anchors).item()
     numbers = torch.zeros(len(places_of(system).corners), 8)
     numbers[:, 4] = -20.0  # nobody sees anything, and the boxes are the anchors
     numbers[answer, 4] = 20.0
@@ -362,12 +360,11 @@ def test_a_place_that_sees_the_object_of_another_one_is_not_called_wrong():
 @pytest.mark.parametrize("box_loss", [CompleteIoU(), SquaredError()])
 def test_the_right_box_has_no_loss_and_a_wrong_one_has(box_loss):
     system = reduced()
-    seen = objects([10.0, 20, 40, 60], [50.0, 50, 70, 90])
-    answers = assign(seen, system.size, (32, 16), system.anchors)
-    places = places_of(system).at(answers.places)
-    right = encode(answers.boxes, places)
-    torch.testing.assert_close(box_loss(right, answers.boxes, places, (96, 96)), torch.zeros(2), atol=1e-4, rtol=0)
-    assert (box_loss(right + 0.3, answers.boxes, places, (96, 96)) > 0.01).all()
+    boxes = torch.tensor([[10.0, 20, 40, 60], [50.0, 50, 70, 90]])
+    places = places_of(system).at(assign(boxes, system.size, (32, 16), system.anchors))
+    right = encode(boxes, places)
+    torch.testing.assert_close(box_loss(right, boxes, places, (96, 96)), torch.zeros(2), atol=1e-4, rtol=0)
+    assert (box_loss(right + 0.3, boxes, places, (96, 96)) > 0.01).all()
 
 
 def test_small_boxes_weigh_more_in_the_squared_error():

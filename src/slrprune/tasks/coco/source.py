@@ -39,7 +39,7 @@ class Targets(NamedTuple):
 
     Attributes:
         boxes: left, top, right, bottom in pixels of the input, float32 (n, g, 4); examples with fewer than g objects
-            are filled up with zeros.
+            are filled up with zeros at the end.
         labels: places of the categories, int64 (n, g), -1 where the row was filled up.
         photos: numbers of the images in the split, int64 (n,).
     """
@@ -50,10 +50,11 @@ class Targets(NamedTuple):
 
     def objects(self) -> list[Objects]:
         """Those of each image, without what was filled up."""
-        kept = self.labels >= 0
+        # Read from the device once for the whole batch; a mask for each image would wait for it every time.
+        counts = (self.labels >= 0).sum(1).tolist()
         return [
-            Objects(boxes[real], labels[real])
-            for boxes, labels, real in zip(self.boxes, self.labels, kept, strict=True)
+            Objects(boxes[:count], labels[:count])
+            for boxes, labels, count in zip(self.boxes, self.labels, counts, strict=True)
         ]
 
 

@@ -16,9 +16,8 @@ def cells(size: tuple[int, int], device: torch.device) -> Tensor:
         size: height and width of the image, pixels.
         device: where they lie.
     """
-    rows, columns = torch.arange(size[0] // STRIDE), torch.arange(size[1] // STRIDE)
-    ys, xs = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([xs, ys], -1).reshape(-1, 2).float().to(device)
+    ys, xs = torch.meshgrid(*(torch.arange(side // STRIDE, device=device) for side in size), indexing="ij")
+    return torch.stack([xs, ys], -1).reshape(-1, 2).float()
 
 
 def decode(numbers: Tensor, at: Tensor, size: tuple[int, int]) -> Tensor:
@@ -30,5 +29,5 @@ def decode(numbers: Tensor, at: Tensor, size: tuple[int, int]) -> Tensor:
         size: height and width of the image, pixels.
     """
     centers = (at + torch.tanh(numbers[..., :2])) * STRIDE
-    whole = torch.tensor([size[1], size[0]], device=numbers.device)
-    return around(centers, torch.sigmoid(numbers[..., 2:4]) * whole)
+    width, height = torch.sigmoid(numbers[..., 2:4]).unbind(-1)
+    return around(centers, torch.stack([width * size[1], height * size[0]], -1))

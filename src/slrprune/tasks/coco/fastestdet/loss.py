@@ -9,10 +9,15 @@ from torch.nn import functional as F
 
 from slrprune.tasks.coco.fastestdet.decode import STRIDE, cells, decode
 from slrprune.tasks.coco.fastestdet.siou import siou
+from slrprune.tasks.coco.gathered import gathered
 from slrprune.tasks.coco.system import Objects
 
 BOX_WEIGHT, OBJECT_WEIGHT = 8.0, 16.0
 """Of boxes and objects beside the categories, as published."""
+
+
+STEPS = ((0, 0), (1, 0), (0, 1), (1, 1))
+"""Columns and rows from the cell of an object's center to the cells that may answer for it."""
 
 
 class Pairs(NamedTuple):
@@ -20,34 +25,28 @@ class Pairs(NamedTuple):
 
     Attributes:
         images: number of the image, int64 (k,).
-        places: number of the cell, row by row, int64 (k,).
+        places: number of the cell, row by row, int64 (k,); 0 where it is outside.
         boxes: float32 (k, 4).
         labels: int64 (k,).
+        inside: whether the cell is one of the map, bool (k,); the others count nowhere.
     """
 
     images: Tensor
     places: Tensor
     boxes: Tensor
     labels: Tensor
-
-    def only(self, chosen: Tensor) -> "Pairs":
-        """Those that a mask chooses."""
-        return Pairs(*(tensor[chosen] for tensor in self))
+    inside: Tensor
 
 
 def pairs(objects: Sequence[Objects], size: tuple[int, int]) -> Pairs:
-    """Each object with the cell of its center and the next ones to the right, below, and both, inside the map."""
-    boxes = torch.cat([seen.boxes for seen in objects])
-    labels = torch.cat([seen.labels for seen in objects])
-    counts = torch.tensor([len(seen.labels) for seen in objects], device=boxes.device)
-    images = torch.repeat_interleave(torch.arange(len(objects), device=boxes.device), counts)
+    """Each object with the cell of its center and the next ones to the right, below, and both."""
+    boxes, labels, images = gathered(objects)
     rows, columns = size[0] // STRIDE, size[1] // STRIDE
-    steps = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=boxes.device)
-    at = ((boxes[:, :2] + boxes[:, 2:]) / 2 // STRIDE).long()[None] + steps[:, None]
-    inside = (at[..., 0] < columns) & (at[..., 1] < rows)
-    places = at[..., 1] * columns + at[..., 0]
-    every = Pairs(images.repeat(4), places.reshape(-1), boxes.repeat(4, 1), labels.repeat(4))
-    return every.only(inside.reshape(-1))
+    x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2 // STRIDE).long().unbind(1)
+    xs, ys = (torch.cat(parts) for parts in ([x + step for step, _ in STEPS], [y + step for _, step in STEPS]))
+    inside = (xs < columns) & (ys < rows)
+    places = torch.where(inside, ys * columns + xs, 0)
+    return Pairs(images.repeat(4), places, boxes.repeat(4, 1), labels.repeat(4), inside)
 
 
 def batch_loss(numbers: Tensor, objects: Sequence[Objects], size: tuple[int, int]) -> Tensor:
@@ -55,7 +54,8 @@ def batch_loss(numbers: Tensor, objects: Sequence[Objects], size: tuple[int, int
 
     Of the pairs, those count whose SIoU is at least the mean of the batch (published: above it, which leaves none
     where all are alike). What a cell is to say of its object, the SIoU of its box, is a constant for the gradient and
-    not below 0; of several objects in one cell the best box counts.
+    not below 0; of several objects in one cell the best box counts. Nothing is copied between host and device, and
+    nothing waits for it.
 
     Args:
         numbers: object, box, categories of each cell, float32 (n, cells, 5 + classes).
@@ -67,21 +67,29 @@ def batch_loss(numbers: Tensor, objects: Sequence[Objects], size: tuple[int, int
     right, weight = torch.zeros_like(chance), torch.full_like(chance, 0.75)
     parts = numbers.new_zeros(())
     if len(found.places):
+        said = numbers[found.images, found.places]
         at = cells(size, numbers.device)[found.places]
-        alike = siou(decode(numbers[found.images, found.places, 1:5], at, size), found.boxes)
-        chosen = alike.detach() >= alike.detach().mean()
-        alike, found = alike[chosen], found.only(chosen)
-        categories = F.cross_entropy(numbers[found.images, found.places, 5:], found.labels)
-        parts = BOX_WEIGHT * (1 - alike).mean() + categories
-        _mark(right, weight, found, alike.detach())
+        alike = siou(decode(said[:, 1:5], at, size), found.boxes)
+        chosen = found.inside & (alike.detach() >= _mean(alike.detach(), found.inside))
+        categories = F.cross_entropy(said[:, 5:], found.labels, reduction="none")
+        parts = _mean(BOX_WEIGHT * (1 - alike) + categories, chosen)
+        right, weight = _wanted(chance.shape, found, chosen, alike.detach())
     objectness = (F.smooth_l1_loss(chance, right, reduction="none") * weight).mean()
     return parts + OBJECT_WEIGHT * objectness
 
 
-def _mark(right: Tensor, weight: Tensor, found: Pairs, alike: Tensor) -> None:
-    """Fills in what the chosen cells are to say, and how much they count: as one image's worth of cells together."""
-    count, width = right.shape
-    number = torch.bincount(found.images, minlength=count).to(alike.dtype)
-    flat = found.images * width + found.places
-    right.view(-1).scatter_reduce_(0, flat, alike.clamp(min=0), "amax")
-    weight.view(-1)[flat] = 0.25 * width / number[found.images]
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Of the chosen values; 0 where there are none."""
+    return torch.where(chosen, values, 0).sum() / chosen.sum().clamp(min=1)
+
+
+def _wanted(shape: torch.Size, found: Pairs, chosen: Tensor, alike: Tensor) -> tuple[Tensor, Tensor]:
+    """What the cells are to say, and how much they count: the chosen ones as one image's worth of cells together."""
+    count, width = shape
+    flat, votes = found.images * width + found.places, chosen.to(alike.dtype)
+    number = alike.new_zeros(count).index_add_(0, found.images, votes)
+    right, marked = (alike.new_zeros(count * width) for _ in range(2))
+    right.scatter_reduce_(0, flat, alike.clamp(min=0) * votes, "amax")
+    marked.scatter_reduce_(0, flat, votes, "amax")
+    weight = torch.where(marked.view(shape) > 0, 0.25 * width / number.clamp(min=1)[:, None], 0.75)
+    return right.view(shape), weight

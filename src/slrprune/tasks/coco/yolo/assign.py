@@ -1,63 +1,51 @@
 """Which place answers for which object."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from slrprune.tasks.coco.boxes import overlaps, shape_overlaps, sizes
-from slrprune.tasks.coco.system import Objects
 
 
-class Answers(NamedTuple):
-    """The places of one image that must find an object, k of them, each another one.
-
-    Attributes:
-        places: number of the place, int64 (k,).
-        boxes: what it must find, float32 (k, 4).
-        labels: int64 (k,).
-    """
-
-    places: Tensor
-    boxes: Tensor
-    labels: Tensor
-
-
-def assign(objects: Objects, size: tuple[int, int], strides: Sequence[int], anchors: Tensor) -> Answers:
+def assign(boxes: Tensor, size: tuple[int, int], strides: Sequence[int], anchors: Tensor) -> Tensor:
     """For each object the anchor of the most similar shape, of all maps, in the cell that holds the object's center.
 
-    Of several objects at one place the first one of the list is answered for.
-
     Args:
-        objects: of one image.
+        boxes: of objects, float32 (k, 4), pixels.
         size: height and width of the image, pixels.
         strides: of each output map.
         anchors: float32 (maps, anchors of each, 2).
+
+    Returns:
+        Numbers of places, int64 (k,); several objects may have the same.
 
     Reference:
         J. Redmon, A. Farhadi, "YOLOv3: an incremental improvement", 2018, section 2.1.
     """
     count = anchors.shape[1]
-    best = shape_overlaps(sizes(objects.boxes), anchors.reshape(-1, 2)).argmax(1)
-    maps, own = best // count, best % count
-    rows = torch.tensor([size[0] // stride for stride in strides], device=best.device)
-    columns = torch.tensor([size[1] // stride for stride in strides], device=best.device)
-    starts = torch.cumsum(rows * columns * count, 0) - rows * columns * count
-    stride = torch.tensor(strides, device=best.device)[maps]
-    x, y = ((objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2 // stride[:, None]).long().unbind(1)
-    x, y = torch.minimum(x, columns[maps] - 1), torch.minimum(y, rows[maps] - 1)
-    places = starts[maps] + (y * columns[maps] + x) * count + own
-    first = _first_of_each(places)
-    return Answers(places[first], objects.boxes[first], objects.labels[first])
+    best = shape_overlaps(sizes(boxes), anchors.reshape(-1, 2)).argmax(1)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    # The place in every map, then the choice: a table of the maps would have to be copied to the device.
+    start, found = 0, []
+    for stride in strides:
+        rows, columns = size[0] // stride, size[1] // stride
+        x, y = (centers // stride).long().unbind(1)
+        found.append(start + (y.clamp(max=rows - 1) * columns + x.clamp(max=columns - 1)) * count)
+        start += rows * columns * count
+    return torch.stack(found, 1).gather(1, (best // count)[:, None])[:, 0] + best % count
 
 
-def _first_of_each(values: Tensor) -> Tensor:
-    """Positions of the first of equal values, rising."""
-    distinct, group = torch.unique(values, return_inverse=True)
-    firsts = torch.full((len(distinct),), len(values), device=values.device)
-    firsts.scatter_reduce_(0, group, torch.arange(len(values), device=values.device), "amin")
-    return firsts.sort().values
+def is_first(places: Tensor, count: int) -> Tensor:
+    """Where a place occurs for the first time, bool (k,): of several objects at one place the first is answered for.
+
+    Args:
+        places: int64 (k,), in [0, count).
+        count: of all places.
+    """
+    order = torch.arange(len(places), device=places.device)
+    first = order.new_full((count,), len(places)).scatter_reduce_(0, places, order, "amin")
+    return first[places] == order
 
 
 def silent(found: Tensor, boxes: Tensor, threshold: float) -> Tensor:

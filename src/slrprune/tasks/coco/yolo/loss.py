@@ -1,13 +1,15 @@
 """The training loss of YOLOv3."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from slrprune.tasks.coco.gathered import gathered
 from slrprune.tasks.coco.system import Objects
-from slrprune.tasks.coco.yolo.assign import Answers, assign, silent
+from slrprune.tasks.coco.yolo.assign import assign, is_first, silent
 from slrprune.tasks.coco.yolo.box_loss import BoxLoss
 from slrprune.tasks.coco.yolo.places import Places, decode
 
@@ -15,11 +17,28 @@ IGNORE = 0.5
 """Overlap with an object above which a place that does not answer for it is not called wrong (the paper's)."""
 
 
+class Answers(NamedTuple):
+    """What the network says of each object of a batch, at the place that answers for it.
+
+    Attributes:
+        numbers: float32 (k, 5 + classes).
+        boxes: what is right, float32 (k, 4).
+        labels: int64 (k,).
+        counts: false where an object before has the same place, bool (k,).
+    """
+
+    numbers: Tensor
+    boxes: Tensor
+    labels: Tensor
+    counts: Tensor
+
+
 class YoloLoss:
     """Boxes, objects and categories of a batch, each summed over its places and divided by the number of objects.
 
     The paper sums over a batch of fixed size. Divided by the number of objects, the learning rate means the same for
-    images with one object and with thirty.
+    images with one object and with thirty. Nothing is copied between host and device, and nothing waits for it: what
+    does not count has the weight 0.
 
     Args:
         box_loss: how wrong a box is.
@@ -53,26 +72,32 @@ class YoloLoss:
             strides: of each output map.
             anchors: float32 (maps, anchors of each, 2).
         """
-        total = numbers.new_zeros(())
-        for own, seen in zip(numbers, objects, strict=True):
-            answers = assign(seen, size, strides, anchors)
-            total = total + self._objectness(own, seen, answers, places)
-            if len(answers.places):
-                total = total + self._found(own[answers.places], answers, places.at(answers.places), size)
-        return total / max(1, sum(len(seen.labels) for seen in objects))
+        every, (count, width) = gathered(objects), numbers.shape[:2]
+        own = assign(every.boxes, size, strides, anchors)
+        flat = every.images * width + own
+        total = self._objectness(numbers, objects, flat, places)
+        answers = Answers(numbers.flatten(0, 1)[flat], every.boxes, every.labels, is_first(flat, count * width))
+        total = total + self._found(answers, places.at(own), size)
+        return total / max(1, len(every.labels))
 
-    def _objectness(self, numbers: Tensor, seen: Objects, answers: Answers, places: Places) -> Tensor:
+    def _objectness(self, numbers: Tensor, objects: Sequence[Objects], flat: Tensor, places: Places) -> Tensor:
         """Every place says whether it answers for an object; near misses are left out."""
         with torch.no_grad():
-            asked = ~silent(decode(numbers[:, :4], places), seen.boxes, IGNORE)
-            asked[answers.places] = True
-            right = torch.zeros_like(numbers[:, 4])
-            right[answers.places] = 1
-        return F.binary_cross_entropy_with_logits(numbers[asked, 4], right[asked], reduction="sum")
+            boxes = decode(numbers[..., :4], places)
+            # By image: overlaps of all places with all objects of a batch would take its size times the memory.
+            asked = torch.stack(
+                [~silent(found, seen.boxes, IGNORE) for found, seen in zip(boxes, objects, strict=True)]
+            ).to(numbers.dtype)
+            right = torch.zeros_like(asked)
+            for tensor in (asked, right):
+                tensor.view(-1).index_fill_(0, flat, 1)
+        return F.binary_cross_entropy_with_logits(numbers[..., 4], right, weight=asked, reduction="sum")
 
-    def _found(self, numbers: Tensor, answers: Answers, places: Places, size: tuple[int, int]) -> Tensor:
+    def _found(self, answers: Answers, places: Places, size: tuple[int, int]) -> Tensor:
         """Boxes and categories of the places that answer. A category is a yes or no of its own, as in the paper."""
-        boxes = self.box_loss(numbers[:, :4], answers.boxes, places, size).sum()
-        classes = F.one_hot(answers.labels, numbers.shape[1] - 5).to(numbers.dtype)
-        categories = F.binary_cross_entropy_with_logits(numbers[:, 5:], classes, reduction="sum")
-        return self.box_weight * boxes + categories
+        numbers, weight = answers.numbers, answers.counts.to(answers.numbers.dtype)
+        boxes = self.box_loss(numbers[:, :4], answers.boxes, places, size)
+        classes = torch.arange(numbers.shape[1] - 5, device=numbers.device)
+        right = (answers.labels[:, None] == classes).to(numbers.dtype)
+        categories = F.binary_cross_entropy_with_logits(numbers[:, 5:], right, reduction="none").sum(1)
+        return ((self.box_weight * boxes + categories) * weight).sum()
