@@ -14,6 +14,8 @@ TASK_HELP = "A built-in task (see: slrprune tasks), or module:function or file.p
 DATA_HELP = "Folder of the task's data, where it needs one."
 OPTION_HELP = "A setting of the task, as name=value; repeat for several."
 
+_AS_IN_YAML = {"true": True, "false": False, "null": None}
+
 
 def resolve_task(name: str, options: Sequence[str], data: Path | None, verb: str) -> "Task":
     """What TASK stands for.
@@ -34,7 +36,9 @@ def resolve_task(name: str, options: Sequence[str], data: Path | None, verb: str
 
 
 def read_options(entries: Sequence[str], data: Path | None, verb: str) -> dict[str, Any]:
-    """name=value, the value read as Python where it can be; paths stay paths, so that no record depends on them.
+    """name=value, the value read as Python where it can be, true, false and null as in YAML; existing paths are paths.
+
+    Paths stay paths, so that no record depends on them.
 
     Args:
         entries: what was given as --option.
@@ -49,6 +53,9 @@ def read_options(entries: Sequence[str], data: Path | None, verb: str) -> dict[s
         name, equals, value = entry.partition("=")
         if not equals:
             raise ArgumentError(verb, "option", entry, "must have the form name=value")
+        if value in _AS_IN_YAML:
+            found[name] = _AS_IN_YAML[value]
+            continue
         try:
             found[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

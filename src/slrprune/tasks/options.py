@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from slrprune.errors import UsageError, closest
+from slrprune.errors import ArgumentError, UsageError, closest
 from slrprune.seeding import seeded
 from slrprune.tasks.base import Task
 from slrprune.tasks.registry import available, get, task_class
@@ -14,6 +14,8 @@ from slrprune.user_code import call, load_function
 
 MODEL_PREFIXES = ("timm:", "hf:")
 """How the name of a model without data begins."""
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def build_task(name: str, options: Mapping[str, Any], verb: str) -> Task:
@@ -27,6 +29,7 @@ def build_task(name: str, options: Mapping[str, Any], verb: str) -> Task:
     Raises:
         UsageError: an unknown name or setting, with the closest ones; a function that cannot be found or returns
             something else.
+        ArgumentError: a setting of another kind, such as a text where a number belongs.
         SlrpruneError: what building the task raises.
     """
     if ":" not in name:
@@ -61,9 +64,18 @@ def _built_in(name: str, options: Mapping[str, Any], verb: str) -> Task:
         nearest = closest(name, available(), 1)[0]
         way_out = f"Did you mean {nearest!r}? Built in are {', '.join(available())}; your own: file.py:function."
         raise UsageError(verb, problem, way_out)
-    known = list(inspect.signature(task_class(name)).parameters)
-    for option in options:
+    known = inspect.signature(task_class(name)).parameters
+    for option, value in options.items():
         if option not in known:
             problem = f"the task {name!r} has no setting {option!r}"
-            raise UsageError(verb, problem, f"The closest of its settings is {closest(option, known, 1)[0]!r}.")
+            raise UsageError(verb, problem, f"The closest of its settings is {closest(option, list(known), 1)[0]!r}.")
+        _check_kind(verb, option, value, known[option].annotation)
     return get(name, **options)
+
+
+def _check_kind(verb: str, option: str, value: object, annotation: object) -> None:
+    """Refuses a value of another kind than the setting's, where that is one plain kind: "yes" would count as true."""
+    kind = next((kind for kind in _KINDS if annotation in (kind, kind.__name__)), None)
+    if kind is None or type(value) is kind or (kind is float and type(value) is int):
+        return
+    raise ArgumentError(verb, option, value, f"must be {_KINDS[kind]}")
