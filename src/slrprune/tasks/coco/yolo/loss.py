@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slrprune.tasks.coco.gathered import gathered
+from slrprune.tasks.coco.object_count import mean_object_count
 from slrprune.tasks.coco.system import Objects
 from slrprune.tasks.coco.yolo.assign import assign, is_first, silent
 from slrprune.tasks.coco.yolo.box_loss import BoxLoss
@@ -37,8 +38,8 @@ class YoloLoss:
     """Boxes, objects and categories of a batch, each summed over its places and divided by the number of objects.
 
     The paper sums over a batch of fixed size. Divided by the number of objects, the learning rate means the same for
-    images with one object and with thirty. Nothing is copied between host and device, and nothing waits for it: what
-    does not count has the weight 0.
+    images with one object and with thirty; several processes divide by their mean number. Nothing is copied between
+    host and device, and nothing waits for it: what does not count has the weight 0.
 
     Args:
         box_loss: how wrong a box is.
@@ -78,7 +79,7 @@ class YoloLoss:
         total = self._objectness(numbers, objects, flat, places)
         answers = Answers(numbers.flatten(0, 1)[flat], every.boxes, every.labels, is_first(flat, count * width))
         total = total + self._found(answers, places.at(own), size)
-        return total / max(1, len(every.labels))
+        return total / mean_object_count(len(every.labels), numbers.device)
 
     def _objectness(self, numbers: Tensor, objects: Sequence[Objects], flat: Tensor, places: Places) -> Tensor:
         """Every place says whether it answers for an object; near misses are left out."""
