@@ -34,6 +34,17 @@ def test_the_headline_has_every_figure_and_how_it_was_measured(make_run, make_pa
     assert "Median of 200 forward passes of one example on one thread." in page.text
 
 
+def test_further_figures_of_the_task_are_shown_with_their_stages(make_run, make_page):
+    folder = make_run()
+    details = {"dense": {"top-5 accuracy": 92.228, EVIL: 1.0}, "after_cut": {"top-5 accuracy": None, EVIL: 2.0}}
+    edit(folder / "summary.json", details=details)
+    page = make_page(folder)
+    assert "Top-5 accuracy 92.23 dense, not measured after the cut" in page.text
+    assert EVIL not in page.html
+    edit(folder / "summary.json", details=["of another program"])
+    assert "Top-5" not in make_page(folder).text
+
+
 def test_every_chart_has_its_table_with_the_exact_numbers(make_run, make_page):
     page = make_page(make_run(penalty=0.01))
     titles = {

@@ -108,6 +108,7 @@ def test_top_accuracies(original):
     top1, top5 = task.top_accuracies(ByColour(), "test")
     assert top1 == pytest.approx(100 * (9 - with_grey + 1) / 9)
     assert top5 == 100
+    assert task.details(ByColour(), "test") == {"accuracy": top1, "top-5 accuracy": 100}
     assert task.evaluate(Reversed(), "test") < 40
 
 

@@ -91,6 +91,9 @@ def test_the_metric_is_the_geometric_mean_of_the_probabilities(folder):
         chances += logits[:-1].softmax(1)[torch.arange(len(window) - 1), window[1:]].tolist()
     expected = 100 * math.prod(chances) ** (1 / len(chances))
     assert task.evaluate(model, "test") == pytest.approx(expected, rel=1e-4)
+    found = task.details(model, "test")
+    assert found == {"token_probability": task.evaluate(model, "test"), "perplexity": pytest.approx(100 / expected)}
+    assert perplexity(0.0) == math.inf
     assert perplexity(expected) == pytest.approx(math.exp(-sum(map(math.log, chances)) / len(chances)))
 
 

@@ -32,6 +32,35 @@ class Poisoned(Blobs):
         return super().loss(model, batch) * (float("nan") if self.calls == 16 else 1.0)
 
 
+class Detailed(Blobs):
+    """Tells two further figures in the pass of the metric, one of which cannot be had."""
+
+    name = "detailed"
+
+    def __init__(self):
+        super().__init__()
+        self.passes = []
+
+    def details(self, model, split):
+        """With the metric."""
+        self.passes.append(split)
+        accuracy = super().evaluate(model, split)
+        return {"error rate": 100 - accuracy, "precision": float("nan"), self.metric: accuracy}
+
+    def evaluate(self, model, split):
+        """Not on the final split, which one pass is enough for."""
+        assert split == "val"
+        return super().evaluate(model, split)
+
+
+class Unknown(Blobs):
+    """Its metric cannot be had."""
+
+    def evaluate(self, model, split):
+        """NaN."""
+        return float("nan")
+
+
 class Wide(Blobs):
     """Another model under the same name."""
 
@@ -70,6 +99,16 @@ def blobs(batch_size=16, has_val=True):
 def poisoned():
     """Diverges."""
     return Poisoned()
+
+
+def detailed():
+    """Further figures."""
+    return Detailed()
+
+
+def unknown():
+    """No figure at all."""
+    return Unknown()
 
 
 def no_split():

@@ -107,6 +107,38 @@ def test_a_run_leaves_what_the_document_promises(full):
     assert (again.epochs, again.lr, again.batch_size, again.set) == (3, 0.05, 16, "global")
 
 
+def test_a_tasks_further_figures_are_measured_with_its_metric(configured, tmp_path, monkeypatch):
+    import run_task
+
+    made = run_task.Detailed()
+    monkeypatch.setattr(run_task, "detailed", lambda: made)
+    result = run(configured(task="run_task:detailed", retrain=1), tmp_path / "run")
+    assert made.passes == ["test"] * 3  # and `evaluate` refuses "test"
+    found = json_of(tmp_path / "run" / "summary.json")
+    assert found["details"] == result.summary["details"]
+    for stage, accuracy in {"dense": "dense_accuracy"}.items() | {
+        (stage, f"accuracy_{stage}") for stage in ("after_cut", "after_retraining")
+    }:
+        assert found["details"][stage] == {"error rate": pytest.approx(100 - found[accuracy]), "precision": None}
+
+
+def test_the_further_figures_survive_a_stop(configured, tmp_path):
+    config = configured(task="run_task:detailed", retrain=1)
+    uncut = run(config, tmp_path / "whole").summary["details"]
+    stopped(config, tmp_path / "run", 2, phase="retrain")
+    assert resume(tmp_path / "run").summary["details"] == uncut
+
+
+def test_a_metric_that_cannot_be_had_is_null(configured, tmp_path):
+    result = run(configured(task="run_task:unknown", retrain=1), tmp_path / "run")
+    found = json_of(tmp_path / "run" / "summary.json")
+    assert result.is_ok
+    assert result.summary == found
+    names = ("dense_accuracy", "accuracy_after_cut", "val_accuracy_after_cut", "accuracy_after_retraining")
+    assert [found[name] for name in names] == [None] * 4
+    assert found["details"] == {"dense": {}, "after_cut": {}, "after_retraining": {}}
+
+
 def test_the_history_tells_every_update_and_epoch(full):
     _, folder, _ = full
     assert [(line["epoch"], line["phase"]) for line in lines(folder, "epoch")] == [

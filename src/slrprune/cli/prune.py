@@ -121,29 +121,7 @@ def _show(result: "RunResult", *, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(result.folder), **summary})
         return
-    for line in _lines(result):
+    from slrprune.cli.run_figures import figures
+
+    for line in figures(summary, result.folder):
         out().print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _lines(result: "RunResult") -> list[str]:
-    found = result.summary
-    if not result.is_ok:
-        return [f"Diverged: {found['reason']}", f"The run: {result.folder}"]
-    metric, split = found["metric"], found["split"]
-    reached = [f"{found['dense_accuracy']:.2f}% dense", f"{found['accuracy_after_cut']:.2f}% after the cut"]
-    if found["accuracy_after_retraining"] is not None:
-        reached.append(
-            f"{found['accuracy_after_retraining']:.2f}% after {found['retrain_epochs']} epochs of retraining"
-        )
-    lines = [f"{metric} on the {split} split: {', '.join(reached)}"]
-    lines.append(
-        f"sparsity {found['sparsity_reached']:.2%} of the pruned weights, {found['compression']:.1f}x; "
-        f"{found['bytes_dense']:,} -> {found['bytes_sparse']:,} bytes"
-    )
-    if found["latency_ms"] is not None:
-        lines.append(
-            f"latency {found['latency_dense_ms']:.3f} -> {found['latency_ms']:.3f} ms. {found['latency_note']}"
-        )
-    page = result.folder / "report.html"
-    lines.append(f"The run: {result.folder}" + (f", its report: {page}" if page.exists() else ""))
-    return lines

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slrprune.report.further_figures import further_figures
 from slrprune.report.run_folder import RunFolder
 from slrprune.report.values import (
     NOT_MEASURED,
@@ -84,7 +85,7 @@ def facts(run: RunFolder) -> tuple[tuple[str, str], ...]:
         "Seed": text(found.get("seed")),
         "Started": moment(text(found.get("started"))),
     }
-    return tuple((name, value) for name, value in rows.items() if value)
+    return (*((name, value) for name, value in rows.items() if value), *further_figures(found.get("details")))
 
 
 def _accuracy(run: RunFolder) -> Figure:

@@ -1,7 +1,7 @@
 """What a task is: a model to build, batches to train it on, a loss, and one number that says how good it is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -89,6 +89,14 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, model: nn.Module, split: Split) -> float:
         """The metric of `model` on a whole split, in percent; leaves the model's mode and weights as they were."""
+
+    def details(self, model: nn.Module, split: Split) -> Mapping[str, float]:
+        """Further figures of `model` on a whole split, by name, for the summary of a run; none by default.
+
+        Where the same pass gives the metric, it is among them, under its own name `metric`, and is not measured again.
+        NaN stands for a figure that cannot be had.
+        """
+        return {}
 
     def example_input(self) -> Tensor:
         """A batch of one, for tracing, export and counting operations."""

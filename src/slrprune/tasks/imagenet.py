@@ -1,6 +1,6 @@
 """ImageNet, or any other labelled images, with any network of timm."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import PathLike
 
 import torch
@@ -153,6 +153,11 @@ class ImageNet(Task):
     def evaluate(self, model: nn.Module, split: Split) -> float:
         """Top-1 accuracy on a split, in percent. Raises as `batches`."""
         return self.top_accuracies(model, split)[0]
+
+    def details(self, model: nn.Module, split: Split) -> Mapping[str, float]:
+        """Top-1 and top-5 accuracy in percent. Raises as `batches`."""
+        top1, top5 = self.top_accuracies(model, split)
+        return {self.metric: top1, "top-5 accuracy": top5}
 
     def top_accuracies(self, model: nn.Module, split: Split) -> tuple[float, float]:
         """Top-1 and top-5 accuracy on a split, in percent. Raises as `batches`.

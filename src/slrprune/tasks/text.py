@@ -1,7 +1,7 @@
 """Language models: a tiny Llama that comes as one file, or any causal or masked model that transformers loads."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -135,6 +135,11 @@ class Text(Task):
                 count += int((batch[1] != IGNORED).sum())
         return 100 * math.exp(-total / count)
 
+    def details(self, model: nn.Module, split: Split) -> Mapping[str, float]:
+        """The metric and the perplexity. Raises as `batches`."""
+        probability = self.evaluate(model, split)
+        return {self.metric: probability, "perplexity": perplexity(probability)}
+
     def example_input(self) -> Tensor:
         """The first window of "test": tokens, int64 of shape (1, length of the window)."""
         return self._windows["test"][0].unsqueeze(0).to(self.device)
@@ -180,13 +185,13 @@ class Text(Task):
 
 
 def perplexity(token_probability: float) -> float:
-    """Perplexity of a model whose metric is `token_probability`, in percent.
+    """Perplexity of a model whose metric is `token_probability`, in percent; infinite at 0.
 
     Examples:
         >>> perplexity(25.0)
         4.0
     """
-    return 100 / token_probability
+    return 100 / token_probability if token_probability else math.inf
 
 
 def _source(data: str | PathLike[str] | None, model: str | PathLike[str], masked: bool | None) -> Source:

@@ -1,7 +1,8 @@
 """The dense model that a run starts from: taken over or trained, and kept with its figures in the run's folder."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -21,10 +22,12 @@ class DenseFigures:
     Attributes:
         final: on the split of the final figures.
         val: on the "val" split; None where the task has none.
+        details: the task's further figures on the split of the final ones; empty in the files of earlier versions.
     """
 
     final: float
     val: float | None
+    details: Mapping[str, float] = field(default_factory=dict)
 
 
 def fresh_model(task: Task, seed: int) -> nn.Module:

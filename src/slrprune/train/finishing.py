@@ -12,7 +12,7 @@ from slrprune.records import SparsityReport
 from slrprune.train.dense import fresh_model, load_dense
 from slrprune.train.phases import PrunePhase
 from slrprune.train.plan import Plan
-from slrprune.train.rundir.folder import RunFolder, write_model
+from slrprune.train.rundir.folder import RunFolder, finite, write_model
 from slrprune.train.rundir.histograms import histograms
 from slrprune.train.rundir.layers import layer_rows
 from slrprune.train.rundir.timing import layer_seconds
@@ -48,7 +48,7 @@ def write_summary(plan: Plan, folder: RunFolder, facts: Mapping[str, Any], endin
     environment = json.loads((folder / "environment.json").read_text())
     last = (environment["resumes"] or [environment])[-1]
     config = plan.config
-    summary = {
+    summary: dict[str, Any] = {
         "version": VERSION,
         "task": plan.task.name,
         "model": plan.task.model_name,
@@ -74,13 +74,15 @@ def write_summary(plan: Plan, folder: RunFolder, facts: Mapping[str, Any], endin
         **ending,
     }
     summary["warnings"] = [*summary["warnings"], *plan.task.warnings()]
+    summary = dict(finite(summary))
     folder.write_json("summary.json", summary)
     return summary
 
 
 _MEASURED = (
     *("dense_accuracy", "dense_val_accuracy", "accuracy_after_cut", "accuracy_after_retraining"),
-    *("val_accuracy_after_cut", "sparsity_reached", "compression", "model_compression", "bytes_dense", "bytes_sparse"),
+    *("val_accuracy_after_cut", "details", "sparsity_reached", "compression", "model_compression"),
+    *("bytes_dense", "bytes_sparse"),
     *("latency_dense_ms", "latency_ms", "latency_note", "steps", "seconds"),
 )
 

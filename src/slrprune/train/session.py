@@ -14,6 +14,7 @@ from slrprune.tasks.base import Split
 from slrprune.train.checkpoint import Checkpoints, Found
 from slrprune.train.dense import DenseFigures, fresh_model, given_model, load_dense, save_dense
 from slrprune.train.distillation import Teacher
+from slrprune.train.figures import measured
 from slrprune.train.interruption import Interrupted, Interruption
 from slrprune.train.observer import Observer
 from slrprune.train.phases import Phase, PrunePhase, RetrainPhase
@@ -83,7 +84,7 @@ class Session:
             self._drive(retrain)
             retrain.finish()
             self.facts["seconds_before"] += retrain.loop.at.seconds
-            self.facts["accuracy_after_retraining"] = self._evaluate(model, self.plan.final_split)
+            self.facts["accuracy_after_retraining"] = self._final_metric(model, "after_retraining")
         return prune, rules
 
     @property
@@ -99,7 +100,8 @@ class Session:
             given = None if plan.config.dense is None else Path(plan.config.dense)
             model = given_model(plan.task, plan.config.seed, given) or self._train_dense()
             val = self._evaluate(model, "val") if plan.curve_split == "val" else None
-            figures = DenseFigures(self._evaluate(model, plan.final_split), val)
+            final = measured(plan.task, model, plan.final_split)
+            figures = DenseFigures(final.metric, val, final.details)
             plan.engine.by_main(lambda: save_dense(model, figures, path))  # the others wait until the file is there
             plan.engine.by_main(Checkpoints(self.folder.dense_checkpoints).remove)
         return load_dense(plan.task, plan.config.seed, path)
@@ -119,6 +121,7 @@ class Session:
         split = self.plan.curve_split
         curve = figures.final if figures.val is None else figures.val
         self.facts |= {"dense_accuracy": figures.final, "dense_val_accuracy": figures.val}
+        self.facts["details"] = {"dense": dict(figures.details)}
         self.history.begin()
         fields = {
             "dense_accuracy": curve,
@@ -246,7 +249,7 @@ class Session:
         after = dict(prune.model.named_parameters())
         self.facts["residuals"] = residual_of(before, {name: after[name] for name in prune.pruned})
         self.facts["seconds_before"] = prune.loop.at.seconds
-        self.facts["accuracy_after_cut"] = final = self._evaluate(prune.model, plan.final_split)
+        self.facts["accuracy_after_cut"] = final = self._final_metric(prune.model, "after_cut")
         self.facts["val_accuracy_after_cut"] = self._evaluate(prune.model, "val") if plan.curve_split == "val" else None
         text = f"The hard cut: {final:.2f}% {task.metric} on the {plan.final_split} split."
         self._note("cut", prune.loop.total_steps, prune.loop.at.seconds, text)
@@ -290,6 +293,12 @@ class Session:
 
     def _evaluate(self, model: nn.Module, split: Split) -> float:
         return self.plan.task.evaluate(model, split)
+
+    def _final_metric(self, model: nn.Module, when: str) -> float:
+        """The metric on the split of the final figures; the task's details become a fact under `when`."""
+        found = measured(self.plan.task, model, self.plan.final_split)
+        self.facts.setdefault("details", {})[when] = dict(found.details)
+        return found.metric
 
     def _step_of(self, phase: Phase) -> int:
         return phase.first_step + phase.loop.at.steps

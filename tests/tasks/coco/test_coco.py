@@ -102,6 +102,9 @@ def test_perfect_detections_are_perfect_in_the_pixels_of_the_image(made_coco, sc
     assert task.evaluate(torch.nn.Identity(), "test") == pytest.approx(100)
     assert task.metric == {"mAP50": "mAP@0.5", "mAP50-95": "mAP@0.5:0.95"}[score]
     task.system = Oracle(task)
+    found = task.details(torch.nn.Identity(), "test")
+    assert found == {"mAP@0.5": pytest.approx(100), "mAP@0.5:0.95": pytest.approx(100)}
+    task.system = Oracle(task)
     for photo, found in task.detect(torch.nn.Identity(), "test"):
         assert found.boxes == pytest.approx(photo.boxes, abs=1e-4)
 

@@ -1,6 +1,8 @@
 """The KITTI task from its folder to a pruned, cut and saved network."""
 
 import copy
+import itertools
+import math
 import pickle
 
 import numpy as np
@@ -15,7 +17,7 @@ from slrprune.tasks import AdamWRecipe, get
 from slrprune.tasks.kitti import Kitti, detection_lines
 from slrprune.tasks.kitti.anchors import match
 from slrprune.tasks.kitti.coder import direction, encode
-from slrprune.tasks.kitti.design import REDUCED
+from slrprune.tasks.kitti.design import PEOPLE, REDUCED
 from slrprune.tasks.kitti.network import Outputs
 from slrprune.train import PruningTrainer, train
 
@@ -52,6 +54,25 @@ def test_perfect_outputs_find_everything(tmp_path):
     # 84 objects. Labels are rounded to centimeters, as KITTI's are, and boxes follow the rounded ones.
     assert table == {("Car", kind, level): 100 for kind in ("image", "above", "space") for level in LEVELS}
     assert task.evaluate(Oracle(task), "test") == 100
+    names = {f"Car, {kind}, {level}" for kind in ("2-D", "BEV", "3-D") for level in LEVELS}
+    assert task.details(Oracle(task), "test") == dict.fromkeys({"3-D average precision"} | names, 100)
+
+
+def test_details_are_the_table_and_the_metric_of_one_pass(task, monkeypatch):
+    table = {
+        (name, kind, level): float(number)
+        for number, (name, kind, level) in enumerate(
+            itertools.product(("Pedestrian", "Cyclist"), ("image", "above", "space"), LEVELS)
+        )
+    }
+    table["Cyclist", "space", "moderate"] = math.nan
+    monkeypatch.setattr(Kitti, "average_precisions", lambda *_: table)
+    monkeypatch.setattr(task, "design", PEOPLE)
+    found = task.details(None, "test")
+    assert found["3-D average precision"] == found["Pedestrian, 3-D, moderate"] == 7
+    assert (found["Pedestrian, BEV, easy"], found["Pedestrian, 2-D, hard"], found["Cyclist, BEV, hard"]) == (3, 2, 14)
+    assert math.isnan(found["Cyclist, 3-D, moderate"])
+    assert len(found) == 19
 
 
 LEVELS = ("easy", "moderate", "hard")

@@ -14,6 +14,7 @@ from slrprune.deploy import load_sparse, save_sparse
 from slrprune.errors import ArgumentError, DataError, MissingExtraError
 from slrprune.tasks import AdamWRecipe, get
 from slrprune.tasks.tusimple import TuSimple
+from slrprune.tasks.tusimple.metric import LaneScores
 from slrprune.train import PruningTrainer, train
 
 VAL = "train_set/label_data_0531.json"
@@ -45,6 +46,15 @@ def test_perfect_outputs_find_the_lanes(made_tusimple, system, least):
     assert task.evaluate(Oracle(task, "test"), "test") > least
     found = task.scores(Oracle(task, "test"), "test")
     assert (found.false_positives, found.false_negatives) == (0, 0)
+
+
+def test_details_are_the_official_figures_in_percent(lane_task, monkeypatch):
+    monkeypatch.setattr(TuSimple, "scores", lambda *_: LaneScores(0.75, 0.5, 0.25))
+    assert lane_task.details(None, "test") == {
+        "accuracy": 75,
+        "false positive rate": 50,
+        "false negative rate": 25,
+    }
 
 
 def test_splits_follow_the_label_files(lane_task, made_tusimple):

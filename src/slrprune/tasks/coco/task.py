@@ -1,6 +1,6 @@
 """Objects in photographs: data sets in COCO's format, with any network that detects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from types import MappingProxyType
 
@@ -178,6 +178,11 @@ class Coco(DiskTask[CocoSource]):
         """What `score` names, in percent; NaN where no object counts. Raises as `batches`."""
         precisions = self.precisions(model, split)
         return precisions.at_half if self.metric == METRICS["mAP50"] else precisions.at_all
+
+    def details(self, model: nn.Module, split: Split) -> Mapping[str, float]:
+        """mAP@0.5 and mAP@0.5:0.95, in percent; NaN where no object counts. Raises as `batches`."""
+        precisions = self.precisions(model, split)
+        return {METRICS["mAP50"]: precisions.at_half, METRICS["mAP50-95"]: precisions.at_all}
 
 
 def _sizes(photos: Sequence[Photo], size: tuple[int, int]) -> Tensor:

@@ -1,8 +1,10 @@
 """KITTI's 3-D object detection with PointPillars."""
 
 import math
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -20,9 +22,12 @@ from slrprune.tasks.kitti.evaluation import Judged, average_precisions, judge, p
 from slrprune.tasks.kitti.folder import Frame, find_folder, read_frame, split_numbers
 from slrprune.tasks.kitti.loss import scan_loss
 from slrprune.tasks.kitti.network import Outputs, PointPillars
-from slrprune.tasks.kitti.precision import MODERATE
+from slrprune.tasks.kitti.precision import DIFFICULTIES, MODERATE
 from slrprune.tasks.kitti.source import KittiSource
 from slrprune.tasks.recipe import AdamWRecipe
+
+_KINDS = MappingProxyType({"space": "3-D", "above": "BEV", "image": "2-D"})
+"""Kinds of overlap as KITTI's tables name them."""
 
 
 class Kitti(DiskTask[KittiSource]):
@@ -123,14 +128,28 @@ class Kitti(DiskTask[KittiSource]):
     def evaluate(self, model: nn.Module, split: Split) -> float:
         """3-D average precision, "moderate", mean over the classes that have objects, in percent; NaN without any."""
         judged = self._judged(model, split)
-        values = [
-            precision_of(judged, number, name, "space", MODERATE) for number, name in enumerate(self.design.classes)
-        ]
-        known = [value for value in values if not math.isnan(value)]
-        return float(np.mean(known)) if known else math.nan
+        numbered = enumerate(self.design.classes)
+        return _mean(precision_of(judged, number, name, "space", MODERATE) for number, name in numbered)
+
+    def details(self, model: nn.Module, split: Split) -> Mapping[str, float]:
+        """The metric and all of `average_precisions`, under names such as "Car, BEV, moderate". Raises as `batches`."""
+        table = self.average_precisions(model, split)
+        metric = _mean(table[name, "space", MODERATE.name] for name in self.design.classes)
+        return {self.metric: metric} | {
+            f"{name}, {said}, {difficulty.name}": table[name, kind, difficulty.name]
+            for name in self.design.classes
+            for kind, said in _KINDS.items()
+            for difficulty in DIFFICULTIES
+        }
 
     def _judged(self, model: nn.Module, split: Split) -> list[Judged]:
         return [judge(frame, found) for frame, found in self.detect(model, split)]
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Of the values that are known; NaN without any."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _read(root: Path, holdout: float, design: Design, complaints: Complaints) -> dict[Split, KittiSource]:

@@ -157,3 +157,9 @@ class TuSimple(DiskTask[TuSimpleSource]):
     def evaluate(self, model: nn.Module, split: Split) -> float:
         """The official accuracy in percent. Raises as `batches`."""
         return 100 * self.scores(model, split).accuracy
+
+    def details(self, model: nn.Module, split: Split) -> Mapping[str, float]:
+        """Accuracy and the rates of false positives and negatives, in percent. Raises as `batches`."""
+        found = self.scores(model, split)
+        rates = {"false positive rate": found.false_positives, "false negative rate": found.false_negatives}
+        return {self.metric: 100 * found.accuracy} | {name: 100 * rate for name, rate in rates.items()}
