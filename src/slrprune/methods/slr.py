@@ -61,13 +61,14 @@ class SLR(Method):
     less, the less the farther the short average lies above the long one, and not at all from `tolerance` above it on
     (docs/theory.md, eq. 24): off the support the steps of such a time are mostly noise, and their sum would push
     weights out of small layers (docs/ablation.md: without it a global budget of 98% can starve a classifier). The
-    published method is as strict as tolerance 0. The condition also holds back a `RelaxedPath` with slack.
+    published method is as strict as tolerance 0, but compares the Lagrangian itself (docs/theory.md, section 6, on this
+    proxy). The condition also holds back a `RelaxedPath` with slack.
     Accelerators decide on the device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it.
         decay: fraction of R forgotten at each update, in [0, 1).
-        tolerance: relative excess of the loss at which the multipliers stay, at least 0; 0 is condition 1 as published,
+        tolerance: relative excess of the loss at which the multipliers stay, at least 0; 0 is as strict as published,
             None looks at no condition: with it and `sigma=1.0` the method is dynamic pruning with feedback.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
