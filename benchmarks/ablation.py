@@ -1,6 +1,6 @@
 """SLR's defaults one by one: every setting gets the same steps from the same dense net, judged on validation data.
 
-    python benchmarks/ablation.py --data .cache/cifar10 --out runs/ablation --seeds 3 --part path
+    python benchmarks/ablation.py --data .cache/cifar10 --out runs/ablation --seeds 3 --part ramp --bf16
 
 Records are those of `slrprune compare`: killed and called again, it goes on where it stopped. The table of
 docs/ablation.md is written by
@@ -12,72 +12,44 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from _ablation_settings import PARTS, VARIANTS
 from small_cifar import SmallCifar
 
-from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, RelaxedPath
 from slrprune.compare import MethodArm, Plan, RunRecord, Target, compare, find, insert, load_records
 from slrprune.compare.statistics import paired_difference, summarize
 
-PATH = RelaxedPath()
-VARIANTS = {
-    "cubic": ("sparsity ramp, sigma 0.3, no condition", SLR(tolerance=None, ramp=CubicRamp())),
-    "cubic_late": ("sparsity ramp over 70% of the run", SLR(tolerance=None, ramp=CubicRamp(end=0.7))),
-    "cubic_conditional": (
-        "as cubic, and the multipliers wait for condition 1",
-        SLR(ramp=CubicRamp(), tolerance=0.0),
-    ),
-    "cubic_tolerant": (
-        "the default: as cubic, and the multipliers move less the worse condition 1 fails, tolerance 0.3",
-        SLR(ramp=CubicRamp(), tolerance=0.3),
-    ),
-    "path": ("relaxed path, sigma 0.3", SLR(tolerance=None, ramp=PATH)),
-    "path_steered": (
-        "condition 1 holds the path back, by a quarter of the run at most",
-        SLR(tolerance=None, ramp=RelaxedPath(slack=0.25)),
-    ),
-    "path_conditional": ("the multipliers wait for condition 1", SLR(ramp=PATH, tolerance=0.0)),
-    "path_short": ("path over 30% of the run", SLR(tolerance=None, ramp=RelaxedPath(end=0.3))),
-    "path_long": ("path over 70% of the run", SLR(tolerance=None, ramp=RelaxedPath(end=0.7))),
-    "path_linear": ("beta falls linearly", SLR(tolerance=None, ramp=RelaxedPath(power=1.0))),
-    "path_cubic": ("beta falls as a cube", SLR(tolerance=None, ramp=RelaxedPath(power=3.0))),
-    "path_sigma_01": ("sigma 0.1", SLR(tolerance=None, ramp=PATH, sigma=0.1)),
-    "path_sigma_1": ("sigma 1", SLR(tolerance=None, ramp=PATH, sigma=1.0)),
-    "path_sigma_cosine": (
-        "sigma from 1 to 0.1 by a cosine",
-        SLR(tolerance=None, ramp=PATH, sigma=CosineStepsize(1.0, 0.1)),
-    ),
-    "path_sigma_alpha": ("sigma by alpha_k from 1", SLR(tolerance=None, ramp=PATH, sigma=DecayingStepsize())),
-    "path_interval_5": ("mask every 5 steps", SLR(tolerance=None, ramp=PATH, interval=5)),
-    "path_interval_20": ("mask every 20 steps", SLR(tolerance=None, ramp=PATH, interval=20)),
-    "path_decay": ("0.1% of the memory forgotten at each update", SLR(tolerance=None, ramp=PATH, decay=0.001)),
-}
-PARTS = {
-    "start": ("gradual_magnitude", "dpf", "cubic", "path", "path_steered"),
-    "condition": ("cubic_conditional", "cubic_tolerant", "path_conditional"),
-    "shape": ("path_short", "path_long", "path_linear", "path_cubic", "cubic_late"),
-    "sigma": ("path_sigma_01", "path_sigma_1", "path_sigma_cosine", "path_sigma_alpha"),
-    "rest": ("path_interval_5", "path_interval_20", "path_decay", "admm_ramp"),
-}
+BASE = "cubic_tolerant"
+"""The default's name here; differences are taken to it."""
 
 
 def table(records: Sequence[RunRecord]) -> str:
-    """Markdown: for each target and length one row per setting, with the difference to `path`."""
-    grouped: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
-    for record in sorted(records, key=lambda record: (record.target, record.epochs)):
+    """Markdown: a table for each target, length and precision, a row for each setting, the best first.
+
+    Runs of other conditions (data, dense nets, recipe) stay apart; those of the present ones come first.
+    """
+    grouped: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record in records:
         if record.val_accuracy_after_cut is not None:
-            runs = grouped.setdefault((record.target, record.epochs), {})
-            runs.setdefault(record.method, {})[record.seed] = record.val_accuracy_after_cut
-    return "\n\n".join(
-        f"**{target}, {epochs} epochs**\n\n{_rows(found)}" for (target, epochs), found in grouped.items()
-    )
+            precision = "bfloat16" if record.task_settings.get("bf16") else "float32"
+            grouped.setdefault((record.target, f"{record.epochs} epochs", precision, record.conditions), []).append(
+                record
+            )
+    parts = [f"**{', '.join(key[:-1])}**\n\n{_rows(grouped[key])}" for key in sorted(grouped)]
+    return "\n\n".join(parts)
 
 
-def _rows(found: Mapping[str, Mapping[int, float]]) -> str:
+def _rows(records: Sequence[RunRecord]) -> str:
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        runs = found.setdefault(record.method, {})
+        if record.seed in runs:
+            raise SystemExit(f"{record.method}, seed {record.seed}: two records of the same run; keep one of them.")
+        runs[record.seed] = record.val_accuracy_after_cut or 0.0
     lines = [
-        "| setting | what it is | seeds | validation accuracy | against `path` |",
+        "| setting | what it is | seeds | validation accuracy | against the default |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for name in (name for part in PARTS.values() for name in part if name in found):
+    for name in sorted(found, key=lambda name: -summarize(list(found[name].values())).mean):
         what = VARIANTS[name][0] if name in VARIANTS else find([name])[0].description
         lines.append(f"| {name} | {what} | {len(found[name])} | {_mean(found[name])} | {_lead(name, found)} |")
     return "\n".join(lines)
@@ -89,8 +61,8 @@ def _mean(values: Mapping[int, float]) -> str:
 
 
 def _lead(name: str, found: Mapping[str, Mapping[int, float]]) -> str:
-    difference = paired_difference(found[name], found.get("path", {}))
-    if name == "path" or difference is None:
+    difference = paired_difference(found[name], found.get(BASE, {}))
+    if name == BASE or difference is None:
         return ""
     interval = "" if difference.low is None else f" [{difference.low:+.2f}, {difference.high:+.2f}]"
     return f"{difference.mean:+.2f}{interval}"
@@ -106,6 +78,8 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="a document in which to write the table of --out, and no run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.95])
     args = parser.parse_args()
     if args.table is not None:
@@ -118,7 +92,7 @@ def main() -> None:
     targets = tuple(Target.at(value) for value in args.sparsity)
     arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in names)
     plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
-    compare(SmallCifar(args.data), plan, args.out)
+    compare(SmallCifar(args.data, bf16=args.bf16), plan, args.out, workers=args.workers, tests=False)
 
 
 if __name__ == "__main__":

@@ -23,14 +23,14 @@ TRAIN, VAL = 20_000, 10_000
 
 
 class SmallCifar(TensorTask):
-    """ResNet-20 on 16x16 images; `data` as for `slrprune.tasks.Cifar10`."""
+    """ResNet-20 on 16x16 images; `data` and `bf16` as for `slrprune.tasks.Cifar10`."""
 
     name = "small_cifar"
     model_name = "resnet20"
     dense_recipe = SGDRecipe(epochs=15, lr=0.1, weight_decay=5e-4, warmup=0.1)
     pruning_recipe = SGDRecipe(epochs=6, lr=0.05, weight_decay=5e-4)
 
-    def __init__(self, data: str | PathLike[str] | None = None) -> None:
+    def __init__(self, data: str | PathLike[str] | None = None, *, bf16: bool = False) -> None:
         images = read_cifar10(data, "train")
         used = images.where(stratified_holdout(images.targets, TRAIN + VAL))
         held_out = stratified_holdout(used.targets, VAL)
@@ -39,7 +39,7 @@ class SmallCifar(TensorTask):
             "val": halved(used.where(held_out)),
             "test": halved(read_cifar10(data, "test")),
         }
-        super().__init__(splits, augment=CropFlip(padding=2))
+        super().__init__(splits, augment=CropFlip(padding=2), bf16=bf16)
         self._mean = torch.tensor(MEAN).mul(255).reshape(1, 3, 1, 1)
         self._std = torch.tensor(STD).mul(255).reshape(1, 3, 1, 1)
 

@@ -1,0 +1,115 @@
+"""The settings that benchmarks/ablation.py compares: each is the default, or a rival, with one thing changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor
+
+from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, GradualMagnitude, RelaxedPath
+from slrprune.methods.base import Method, MethodState, Moment, Observation, Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldMaskSLR(SLR):
+    """SLR whose mask is held from a time of the run on, while the weights train on.
+
+    Args:
+        held_from: fraction of the run, after the ramp's end.
+    """
+
+    held_from: float = 0.75
+
+    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
+        """As `SLR`; once the time has come, with the mask of the last update in place of a projection."""
+        if moment.time > self.held_from and state.progress >= 1:
+            problem = cast(Problem, _Held(problem, state.tensors["mask"]))
+        return super().update(problem, state, moment)
+
+
+class _Held:
+    """A problem whose projection always answers with the same masks; all else is the problem's own."""
+
+    def __init__(self, problem: Problem, masks: Sequence[Tensor]) -> None:
+        self._problem, self._masks = problem, masks
+
+    def masks(self, points: Sequence[Tensor], progress: float) -> list[Tensor]:
+        """The held ones."""
+        return [mask.clone() for mask in self._masks]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._problem, name)
+
+
+def _free(**changes: object) -> SLR:
+    """SLR without a condition."""
+    return SLR(tolerance=None, **changes)  # type: ignore[arg-type]
+
+
+_PATH = RelaxedPath()
+
+VARIANTS: dict[str, tuple[str, Method]] = {
+    "cubic_tolerant": ("the default: sigma 0.3, tolerance 0.3, cubic ramp over half of the run", SLR()),
+    "cubic": ("without the condition", _free()),
+    "cubic_conditional": ("the multipliers wait for condition 1 (tolerance 0)", SLR(tolerance=0.0)),
+    "sigma_1_tolerant": ("sigma 1", SLR(sigma=1.0)),
+    "sigma_05": ("sigma 0.5", SLR(sigma=0.5)),
+    "sigma_01": ("sigma 0.1", SLR(sigma=0.1)),
+    **{
+        f"end_{end}": (f"ramp over {end}% of the run", SLR(ramp=CubicRamp(end=end / 100)))
+        for end in (10, 20, 30, 40, 70)
+    },
+    **{
+        f"held_{at}": (f"the mask held from {at}% of the run on", HeldMaskSLR(held_from=at / 100))
+        for at in (60, 75, 90)
+    },
+    "interval_5": ("mask every 5 steps", SLR(interval=5)),
+    "interval_20": ("mask every 20 steps", SLR(interval=20)),
+    "decay_001": ("0.1% of the memory forgotten at each update", SLR(decay=0.001)),
+    "decay_01": ("1% of the memory forgotten at each update", SLR(decay=0.01)),
+    "path_tolerant": ("relaxed path in place of the sparsity ramp", SLR(ramp=_PATH)),
+    "cubic_late": ("no condition, ramp over 70% of the run", _free(ramp=CubicRamp(end=0.7))),
+    "path": ("no condition, relaxed path", _free(ramp=_PATH)),
+    "path_steered": (
+        "as path; condition 1 holds it back, by a quarter of the run at most",
+        _free(ramp=RelaxedPath(slack=0.25)),
+    ),
+    "path_conditional": ("as path; the multipliers wait for condition 1", SLR(ramp=_PATH, tolerance=0.0)),
+    "path_short": ("as path, over 30% of the run", _free(ramp=RelaxedPath(end=0.3))),
+    "path_long": ("as path, over 70% of the run", _free(ramp=RelaxedPath(end=0.7))),
+    "path_linear": ("as path, beta falls linearly", _free(ramp=RelaxedPath(power=1.0))),
+    "path_cubic": ("as path, beta falls as a cube", _free(ramp=RelaxedPath(power=3.0))),
+    "path_sigma_01": ("as path, sigma 0.1", _free(ramp=_PATH, sigma=0.1)),
+    "path_sigma_1": ("as path, sigma 1", _free(ramp=_PATH, sigma=1.0)),
+    "path_sigma_cosine": (
+        "as path, sigma from 1 to 0.1 by a cosine",
+        _free(ramp=_PATH, sigma=CosineStepsize(1.0, 0.1)),
+    ),
+    "path_sigma_alpha": ("as path, sigma by alpha_k from 1", _free(ramp=_PATH, sigma=DecayingStepsize())),
+    "path_interval_5": ("as path, mask every 5 steps", _free(ramp=_PATH, interval=5)),
+    "path_interval_20": ("as path, mask every 20 steps", _free(ramp=_PATH, interval=20)),
+    "path_decay": ("as path, 0.1% of the memory forgotten at each update", _free(ramp=_PATH, decay=0.001)),
+    **{
+        f"gm_end_{end}": (
+            f"gradual magnitude pruning, ramp over {end}% of the run",
+            GradualMagnitude(ramp=CubicRamp(end=end / 100)),
+        )
+        for end in (10, 20, 30, 70)
+    },
+    **{
+        f"dpf_end_{end}": (f"dpf, ramp over {end}% of the run", _free(sigma=1.0, ramp=CubicRamp(end=end / 100)))
+        for end in (10, 20, 30, 70)
+    },
+}
+"""Name, what is different, and the method. Names that are not here are those of `slrprune.compare.find`."""
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "rivals": ("gradual_magnitude", "gm_end_20", "gm_end_30", "gm_end_70", "dpf", "dpf_end_20", "dpf_end_70"),
+    "condition": ("cubic_tolerant", "cubic", "cubic_conditional", "path_conditional", "path_steered"),
+    "sigma": ("sigma_1_tolerant", "sigma_05", "sigma_01"),
+    "ramp": ("end_10", "end_20", "end_30", "end_70", "path_tolerant"),
+    "rest": ("held_75", "interval_5", "interval_20", "decay_001", "decay_01"),
+    "distil": ("slr+distil", "gradual_magnitude+distil"),
+    "path": ("path", "path_short", "path_long", "path_linear", "path_cubic", "path_sigma_01", "path_sigma_1"),
+}
+"""What is run together; any other settings go by their names."""
