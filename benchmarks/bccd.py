@@ -96,7 +96,7 @@ def rows(system: str) -> Iterator[str]:
         record: dict[str, Any] = json.loads(path.read_text())
         start = f"| {record['method']} | {record['epochs']} | {record['seed']}"
         if record["status"] != "ok":
-            yield f"{start} | diverged | | | |"
+            yield f"{start} | {record['status']} | | | |"
             continue
         found = json.loads((path.parent / "intervals" / path.name).read_text())
         drop, whole = found["drop_map50"], found["drop_map50_95"]

@@ -63,12 +63,12 @@ def bisect(drop_at: Callable[[float], float], limit: float, low: float, high: fl
 
 
 def mean_drop(task: Task, arm: Arm, sparsity: float, epochs: int, seeds: int, folder: Path, workers: int) -> float:
-    """Mean test accuracy of the dense starts minus that after the cut; infinite where a run diverged."""
+    """Mean test accuracy of the dense starts minus that after the cut; infinite where one of them is not known."""
     plan = Plan((arm,), (Target.at(sparsity),), epochs, tuple(range(seeds)))
     drops = []
     for record in compare(task, plan, folder, workers=workers):
-        accuracy = record.test_accuracy_after_cut
-        drops.append(inf if accuracy is None else record.dense_accuracy - accuracy)
+        dense, accuracy = record.dense_accuracy, record.test_accuracy_after_cut
+        drops.append(inf if dense is None or accuracy is None else dense - accuracy)
     return fmean(drops)
 
 

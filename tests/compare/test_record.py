@@ -1,6 +1,7 @@
 """Records on the disk."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,14 @@ from slrprune.errors import DataError, StateError
 
 
 def test_a_record_survives_the_disk(record_of, tmp_path):
-    record = record_of(curve=((1, 50.0), (2, 60.5)), curve_split="val", losses=(0.5, 0.25), machine={"cores": 2})
+    record = record_of(
+        curve=((1, 50.0), (2, 60.5)),
+        curve_split="val",
+        losses=(0.5, 0.25),
+        machine={"cores": 2},
+        metric="mean IoU",
+        warnings=("Skipped 1.",),
+    )
     record.save(tmp_path / "a.json")
     assert load_record(tmp_path / "a.json") == record
 
@@ -20,6 +28,27 @@ def test_a_diverged_record_survives_the_disk(record_of, tmp_path):
     record.save(tmp_path / "a.json")
     assert load_record(tmp_path / "a.json") == record
     assert json.loads((tmp_path / "a.json").read_text())["status"] == "diverged"
+
+
+def test_a_record_of_an_earlier_day_has_no_metric_and_no_warnings(record_of, saved):
+    folder = saved(record_of(metric="mean IoU", warnings=("Skipped 1.",)))
+    path = folder / "slr-0.json"
+    content = json.loads(path.read_text())
+    del content["metric"], content["warnings"], content["tuning"]
+    path.write_text(json.dumps(content))
+    assert load_record(path) == record_of(metric="", warnings=())
+    change(path, task_settings={"metric": "mAP@0.5", "workers": 0})
+    assert load_record(path).metric == "mAP@0.5"  # tasks with a choice told theirs there
+    change(path, metric="mAP@0.5:0.95")
+    assert load_record(path).metric == "mAP@0.5:0.95"
+
+
+def test_all_committed_records_can_be_read():
+    results = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+    files = [path for path in results.glob("*/**/*.json") if "identity" in json.loads(path.read_text())]
+    assert len(files) > 100
+    for path in files:
+        assert load_record(path).is_ok
 
 
 def test_the_file_is_plain_json_with_the_fields_one_expects(record_of, tmp_path):

@@ -40,7 +40,9 @@ class ComparisonProgress:
 
 
 def _ending(record: RunRecord) -> str:
-    """What came out: test accuracy, for a trial validation accuracy, or why the run diverged."""
+    """What came out: test accuracy, for a trial validation accuracy, or why there is none."""
+    if not record.is_ok:
+        return record.reason
     if record.test_accuracy_after_cut is not None:
         return f"{record.test_accuracy_after_cut:.2f}% after the cut"
     if record.val_accuracy_after_cut is not None:

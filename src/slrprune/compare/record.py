@@ -13,12 +13,16 @@ from slrprune.errors import DataError, StateError
 RECORD_VERSION = 1
 """Version of the format. Records of different versions are never mixed."""
 
+PRETRAINED = "pretrained"
+"""How `RunRecord.dense_start` begins where all seeds start from the same trained weights."""
+
 
 class Status(str, Enum):
     """How a run ended."""
 
     OK = "ok"
     DIVERGED = "diverged"
+    UNMEASURED = "unmeasured"  # the weights are finite, and the metric is no number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,8 @@ class RunRecord:
         recipe: optimizer and schedule, as one would write them.
         conditions: fingerprint of what all arms of a comparison share: task, dense start, recipe.
         identity: fingerprint of everything that defines the result.
-        dense_accuracy: of the dense start, on the test split.
+        dense_accuracy: of the dense start, on the test split; None where the metric is no number there, as every
+            accuracy below.
         dense_val_accuracy: the same on the "val" split; None where the task has none, as below.
         test_accuracy_after_cut: after the hard cut; None for a diverged run, as the next five, and for a trial that
             served a choice.
@@ -46,19 +51,22 @@ class RunRecord:
         sparsity_reached: fraction of zeros over the weights that the rules select.
         compression: numel / nnz over those weights.
         model_compression: numel / nnz over all parameters.
-        curve: (epoch, accuracy after the cut on a copy) at the end of every epoch, on `curve_split`.
+        curve: (epoch, accuracy after the cut on a copy) at the end of every epoch, on `curve_split`; epochs where the
+            metric is no number are left out.
         curve_split: "val" or "test"; None where no curve was taken.
         losses: mean training loss of every epoch.
         steps: optimizer steps made; fewer than in `epochs` where the arm paid for extra work.
         wall_time_s: seconds of training, evaluations left out.
         status: how the run ended.
-        reason: why it diverged; empty for a run that did not.
+        reason: why it diverged, or where the metric is no number; empty for other runs.
         command: how the program was called.
         task_settings: what the task was set to, as far as it is plain values.
         dense_start: where the dense weights came from.
         machine: what it ran on, with versions.
         slrprune: version of this library.
         tuning: how the arm came by its settings (`TuningNote`); None where it was not tuned, and in older records.
+        metric: name of the task's metric; empty in older records that do not tell it.
+        warnings: what the task had left out of its data by the end of the run (`Task.warnings`).
     """
 
     task: str
@@ -73,7 +81,7 @@ class RunRecord:
     recipe: str
     conditions: str
     identity: str
-    dense_accuracy: float
+    dense_accuracy: float | None
     dense_val_accuracy: float | None = None
     test_accuracy_after_cut: float | None = None
     val_accuracy_after_cut: float | None = None
@@ -93,11 +101,23 @@ class RunRecord:
     machine: Mapping[str, str | int] = field(default_factory=dict)
     slrprune: str = ""
     tuning: Mapping[str, Any] | None = None
+    metric: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_ok(self) -> bool:
-        """Whether the run came to its end with finite weights."""
+        """Whether the run came to its end with finite weights and a figure."""
         return self.status is Status.OK
+
+    @property
+    def is_diverged(self) -> bool:
+        """Whether the run left no weights that could be judged."""
+        return self.status is Status.DIVERGED
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether every seed starts from the same dense weights."""
+        return self.dense_start.startswith(PRETRAINED)
 
     def to_json(self) -> str:
         """The record with its version, one field a line in the order of the fields."""
@@ -136,8 +156,18 @@ def load_records(folder: Path) -> tuple[RunRecord, ...]:
     return tuple(load_record(path) for path in sorted(folder.glob("*.json")))
 
 
+_LATER: Mapping[str, Any] = {"tuning": None, "metric": "", "warnings": ()}
+"""Fields that came later within the same version, with what older records are taken to say."""
+
+
+def _metric_of(settings: Any) -> str:
+    """Tasks with a choice of metrics have always told theirs among their settings."""
+    return str(settings.get("metric", "")) if isinstance(settings, dict) else ""
+
+
 def _from_content(path: Path, content: dict[str, Any]) -> RunRecord:
-    content = {"tuning": None, **content}  # came later, within the same version
+    content = {**_LATER, **content}
+    content["metric"] = content["metric"] or _metric_of(content.get("task_settings"))
     names = [entry.name for entry in fields(RunRecord)]
     missing = [name for name in names if name not in content]
     if missing:
@@ -147,6 +177,7 @@ def _from_content(path: Path, content: dict[str, Any]) -> RunRecord:
         values["status"] = Status(values["status"])
         values["curve"] = tuple((int(epoch), float(accuracy)) for epoch, accuracy in values["curve"])
         values["losses"] = tuple(float(loss) for loss in values["losses"])
+        values["warnings"] = tuple(str(warning) for warning in values["warnings"])
     except (TypeError, ValueError) as error:
         raise DataError(str(path), f"holds a value of the wrong kind ({error})") from error
     return RunRecord(**values)

@@ -13,6 +13,7 @@ from torch import nn
 from slrprune.compare.arm import Arm
 from slrprune.compare.identity import combine
 from slrprune.compare.keep import Keep, kept_path
+from slrprune.compare.measure import Measure, metric_of
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record
 from slrprune.compare.settings import task_settings
 from slrprune.compare.start import DenseSource, DenseStart
@@ -121,8 +122,9 @@ class Run:
         if not path.exists():
             return False
         record = load_record(path)
-        wanted = setting.keep is not None and setting.keep.wants(self.arm.name, self.seed) and record.is_ok
-        return record.identity == self.identity(setting) and (not wanted or kept_path(path).exists())
+        wanted = setting.keep is not None and setting.keep.wants(self.arm.name, self.seed)
+        has_model = not wanted or record.is_diverged or kept_path(path).exists()
+        return record.identity == self.identity(setting) and has_model
 
     def execute(self, setting: Setting, report: Report) -> RunRecord:
         """Trains, cuts, does the arm's extra work, evaluates and saves the record; a diverged run has a record, too.
@@ -133,7 +135,8 @@ class Run:
         extras = self.arm.extras
         teacher = None if extras.distil is None else Teacher(model, extras.distil)
         rules: Rules = self.target.rules if self.target else {}
-        diary = _Diary(setting.task, setting.curve_split, report)
+        measure = Measure(setting.task)
+        diary = _Diary(measure, setting.curve_split, report)
         try:
             run = train(
                 model,
@@ -151,18 +154,21 @@ class Run:
         except NonFiniteError as error:
             ending: dict[str, Any] = {"status": Status.DIVERGED, "reason": str(error)}
         else:
-            ending = self._measure(model, setting)
-        record = RunRecord(**self._defining(setting, start), **diary.fields(), **ending)
-        if record.is_ok and setting.keep is not None and setting.keep.wants(self.arm.name, self.seed):
+            ending = self._ending(model, setting, measure)
+        known = self._defining(setting) | _dense_figures(start, measure)
+        ending = {"reason": measure.reason, "warnings": setting.task.warnings()} | ending
+        record = RunRecord(**known, **diary.fields(), **ending)
+        if not record.is_diverged and setting.keep is not None and setting.keep.wants(self.arm.name, self.seed):
             setting.keep.save(model, setting.task, self.path(setting), self.label)  # first: a record ends the run
         record.save(self.path(setting))
         return record
 
-    def _defining(self, setting: Setting, start: DenseStart) -> dict[str, Any]:
+    def _defining(self, setting: Setting) -> dict[str, Any]:
         """The fields that are known before the run."""
         return {
             "task": setting.task.name,
             "model": setting.task.model_name,
+            "metric": metric_of(setting.task),
             "method": self.arm.name,
             "method_settings": self.arm.settings,
             "target": self.target.label if self.target else "dense",
@@ -173,8 +179,6 @@ class Run:
             "recipe": repr(setting.recipe),
             "conditions": setting.conditions,
             "identity": self.identity(setting),
-            "dense_accuracy": start.accuracy,
-            "dense_val_accuracy": start.val_accuracy,
             "command": setting.command,
             "task_settings": task_settings(setting.task),
             "dense_start": setting.dense.origin,
@@ -183,32 +187,48 @@ class Run:
             "tuning": None if self.arm.tuned is None else asdict(self.arm.tuned),
         }
 
-    def _measure(self, model: nn.Module, setting: Setting) -> dict[str, Any]:
-        """The fields that the final model shows."""
+    def _ending(self, model: nn.Module, setting: Setting, measure: Measure) -> dict[str, Any]:
+        """The fields that the final model shows; without the figure that the run was made for it is unmeasured."""
         task = setting.task
         numel, nnz = _counts(model, self.target.rules) if self.target else (1, 1)
         parameters = list(model.parameters())
         model_nnz = sum(int(parameter.count_nonzero()) for parameter in parameters)
+        val = measure.evaluate(model, "val", _AFTER) if has_split(task, "val") else None
+        test = measure.evaluate(model, "test", _AFTER) if setting.tests else None
+        is_measured = (test if setting.tests else val) is not None or not measure.reason
         return {
-            "val_accuracy_after_cut": task.evaluate(model, "val") if has_split(task, "val") else None,
-            "test_accuracy_after_cut": task.evaluate(model, "test") if setting.tests else None,
+            "status": Status.OK if is_measured else Status.UNMEASURED,
+            "val_accuracy_after_cut": val,
+            "test_accuracy_after_cut": test,
             "sparsity_reached": 1 - nnz / numel,
             "compression": numel / max(1, nnz),
             "model_compression": sum(parameter.numel() for parameter in parameters) / max(1, model_nnz),
         }
 
 
+_AFTER = "after the cut"
+
+
+def _dense_figures(start: DenseStart, measure: Measure) -> dict[str, float | None]:
+    """What the dense start reached, as fields of the record."""
+    whose = "of the dense start"
+    return {
+        "dense_accuracy": measure.checked(start.accuracy, "test", whose),
+        "dense_val_accuracy": measure.checked(start.val_accuracy, "val", whose),
+    }
+
+
 class _Diary:
     """What is written down while a run is under way.
 
     Args:
-        task: for the evaluations.
+        measure: for the evaluations.
         split: the split on which the curve is taken; None for no curve.
         report: told about every epoch.
     """
 
-    def __init__(self, task: Task, split: Split | None, report: Report) -> None:
-        self._task, self._split, self._report = task, split, report
+    def __init__(self, measure: Measure, split: Split | None, report: Report) -> None:
+        self._measure, self._split, self._report = measure, split, report
         self._curve: list[tuple[int, float]] = []
         self._losses: list[float] = []
         self._steps, self._seconds = 0, 0.0
@@ -219,8 +239,8 @@ class _Diary:
         self._losses.append(epoch.loss)
         accuracy = None
         if self._split is not None and (copy := epoch.trainer.preview()) is not None:
-            accuracy = self._task.evaluate(copy, self._split)
-            self._curve.append((epoch.number, accuracy))
+            accuracy = self._measure.evaluate(copy, self._split, f"{_AFTER} on a copy")
+            self._curve += [] if accuracy is None else [(epoch.number, accuracy)]
         self._report(epoch.number, accuracy)
 
     @contextmanager

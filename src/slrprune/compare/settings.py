@@ -1,5 +1,6 @@
 """What a task was set to, for the reader of a record; what has to be compared exactly is in the fingerprint."""
 
+import math
 from pathlib import PurePath
 
 from slrprune.tasks.base import Task
@@ -18,6 +19,8 @@ def task_settings(task: Task) -> dict[str, bool | int | float | str]:
     for name, value in sorted(vars(task).items()):
         if isinstance(value, PurePath):
             found[name] = value.name
+        elif isinstance(value, float) and not math.isfinite(value) and not name.startswith("_"):
+            found[name] = str(value)  # JSON has no such number
         elif isinstance(value, (bool, int, float, str)) and not name.startswith("_"):
             found[name] = value
     sizes = (

@@ -11,6 +11,7 @@ from torch import nn
 
 from slrprune.atomic import write_atomically
 from slrprune.compare.identity import combine, fingerprint, task_fingerprint
+from slrprune.compare.record import PRETRAINED
 from slrprune.errors import DataError
 from slrprune.seeding import seeded
 from slrprune.tasks.base import Task, has_split
@@ -25,8 +26,8 @@ class DenseStart:
     """Where the dense weights of one seed lie, and how good they are.
 
     Attributes:
-        accuracy: on the test split, in percent.
-        val_accuracy: on the "val" split; None where the task has none.
+        accuracy: on the test split, in percent; NaN where the metric is no number.
+        val_accuracy: on the "val" split, likewise; None where the task has none.
     """
 
     accuracy: float
@@ -47,12 +48,12 @@ class DenseSource:
         pretrained = task.pretrained()
         self.is_pretrained = pretrained is not None
         trained = f"trained by {task.dense_recipe!r}"
-        self.origin = trained if pretrained is None else f"pretrained, fingerprint {fingerprint(pretrained)}"
+        self.origin = trained if pretrained is None else f"{PRETRAINED}, fingerprint {fingerprint(pretrained)}"
         self.fingerprint = combine({"version": _VERSION, "task": task_fingerprint(task), "origin": self.origin})
 
     def path(self, seed: int) -> Path:
         """The file of a seed; pretrained weights are the same for all."""
-        origin = "pretrained" if self.is_pretrained else f"s{seed}"
+        origin = PRETRAINED if self.is_pretrained else f"s{seed}"
         name = f"{self.task.name}-{self.task.model_name}-{origin}-{self.fingerprint[:8]}.safetensors"
         return self.folder / name
 

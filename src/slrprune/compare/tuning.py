@@ -104,7 +104,7 @@ def tune(
 
 
 def _accuracy(arm: Arm, records: Sequence[RunRecord]) -> float:
-    """Mean validation accuracy; minus infinity where a run diverged."""
+    """Mean validation accuracy; minus infinity where a run diverged or could not be measured."""
     accuracies = [record.val_accuracy_after_cut for record in records if record.method == arm.name]
     return fmean([float("-inf") if accuracy is None else accuracy for accuracy in accuracies])
 

@@ -1,5 +1,6 @@
 """Several runs side by side: the table, and the charts for each task and model among them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,10 +42,9 @@ def _table(contest: Contest) -> Table:
 
 
 def _row(arm: Arm, level: Level) -> tuple[str, ...]:
-    failed = sum(outcome.status != "ok" for outcome in level.outcomes)
-    diverged = sum(outcome.status == "diverged" for outcome in level.outcomes)
-    said = [f"{diverged} diverged"] if diverged else []
-    said += [f"{failed - diverged} unfinished"] if failed > diverged else []
+    counts = Counter(outcome.status for outcome in level.outcomes if outcome.status != "ok")
+    failed = {status: counts.pop(status, 0) for status in ("diverged", "unmeasured")} | {"unfinished": counts.total()}
+    said = [f"{count} {status}" for status, count in failed.items() if count]
     drop = level.mean(lambda outcome: outcome.drop)
     return (
         arm.label,

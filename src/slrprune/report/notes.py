@@ -73,7 +73,8 @@ def outcome_notes(outcomes: Sequence[Outcome]) -> list[Note]:
             why = f" ({outcome.reason})" if outcome.reason else ""
             notes.append(Note(f"{_named(outcome)} diverged{why}; it has no point in the charts.", True))
         elif outcome.status != "ok":
-            notes.append(Note(f"{_named(outcome)} is {outcome.status}; it has no point in the charts.", True))
+            why = f" ({outcome.reason})" if outcome.reason else ""
+            notes.append(Note(f"{_named(outcome)} is {outcome.status}{why}; it has no point in the charts.", True))
     short_ones = [outcome for outcome in outcomes if _falls_short(outcome)]
     if short_ones:
         said = "; ".join(_named(outcome) for outcome in short_ones)

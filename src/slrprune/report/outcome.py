@@ -121,7 +121,7 @@ def read_record(path: Path) -> Outcome:
         epochs=whole(found.get("epochs")),
         retrain_epochs=0,
         seed=whole(found.get("seed")),
-        metric="accuracy",
+        metric=_metric_of_record(found),
         split="test",
         sparsity=number(found.get("sparsity")),
         reached=number(found.get("sparsity_reached")),
@@ -136,6 +136,13 @@ def read_record(path: Path) -> Outcome:
         dense_on_curve_split=number(found.get(_DENSE_ON.get(text(found.get("curve_split")), ""))),
         is_dense=text(found.get("target")) == "dense",
     )
+
+
+def _metric_of_record(found: Mapping[str, Any]) -> str:
+    """Its name; older records have it among the task's settings where a task has a choice, or not at all."""
+    settings = found.get("task_settings")
+    chosen = settings.get("metric") if isinstance(settings, Mapping) else ""
+    return text(found.get("metric")) or text(chosen) or "accuracy"
 
 
 def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
