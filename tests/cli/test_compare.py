@@ -190,3 +190,41 @@ def test_a_terminal_without_unicode_gets_plain_characters(folder):
     text = stream.buffer.getvalue().decode("ascii")
     assert "+-" in text
     assert "slr       " in text
+
+
+def test_a_rival_may_be_named_and_methods_left_out(slrprune, folder):
+    (block,) = json.loads(slrprune("table", folder, "--against", "dense", "--json").stdout)["tables"]
+    assert {row["method"]: row["rival"] for row in block["rows"]} == {
+        "dense": None,
+        "slr": "dense",
+        "one_shot": "dense",
+    }
+    text = slrprune("table", "--without", "dense", "one_shot", folder, "--markdown").stdout
+    assert "2 seeds, without dense and one_shot, dense " in text
+    assert "| slr | " in text
+    assert "| one_shot | " not in text
+    document = Path("page.md")
+    document.write_text("<!-- t:begin --><!-- t:end -->")
+    slrprune("table", folder, "--into", document, "--marker", "t", "--against", "slr")
+    assert "| against slr |" in document.read_text()
+    result = slrprune("table", folder, "--against", "slt")
+    assert result.exit_code == 1
+    assert "table(against='slt'): against must be one of dense, one_shot, slr." in result.stderr
+
+
+def test_a_comparison_shows_the_difference_to_a_named_rival(slrprune):
+    result = slrprune(*QUICK, "--against", "one_shot", "--without", "dense")
+    assert result.exit_code == 0
+    assert "against one_shot" in result.stdout
+    assert "without dense" in result.stdout
+    assert "slr is " in result.stdout
+    assert "the best of the others" not in result.stdout
+    assert "dense 50%" not in result.stdout
+
+
+def test_an_unknown_rival_is_refused_before_anything_runs(slrprune):
+    for option in ("--against", "--without"):
+        result = slrprune(*QUICK, option, "dpf")
+        assert result.exit_code == 1
+        assert f"compare({option[2:]}='dpf'): {option[2:]} must be one of slr, one_shot, dense." in result.stderr
+    assert not Path("runs").exists()

@@ -6,7 +6,7 @@ import pytest
 
 from slrprune.compare import Status, blocks, insert, to_markdown
 from slrprune.compare.chart import BARS, PLAIN, scale, sparkline
-from slrprune.compare.text import cells, title, verdict
+from slrprune.compare.text import all_notes, cells, header, title, verdict
 from slrprune.errors import DataError
 
 
@@ -59,15 +59,83 @@ def test_the_dense_arm_competes_with_nobody(three_arms):
 def test_cells(three_arms):
     (block,) = blocks(three_arms)
     assert title(block) == "digits, cnn, 90%, 2 epochs, 3 seeds, dense 96.00 ± 1.00"
-    assert cells(row_of(block, "slr")) == (
-        "slr",
-        "93.00 ± 2.00",
-        "3.00 ± 1.00",
-        "90.00%",
-        "10.0x",
-        "+2.00 [-0.48, +4.48] gmp",
-    )
-    assert cells(row_of(block, "admm"))[0] == "admm (1 of 3 diverged)"
+    assert dict(zip(header(block), cells(block, row_of(block, "slr")), strict=True)) == {
+        "method": "slr",
+        "test accuracy after the cut": "93.00 ± 2.00",
+        "drop": "3.00 ± 1.00",
+        "sparsity": "90.00%",
+        "compression": "10.0x",
+        "training time": "2.0 s",
+        "against the best rival": "+2.00 [-0.48, +4.48] gmp",
+    }
+    assert cells(block, row_of(block, "admm"))[0] == "admm (1 of 3 diverged)"
+
+
+def test_the_training_time_is_the_mean_of_the_runs_that_ended(record_of):
+    slr = [record_of("slr", seed, wall_time_s=seconds) for seed, seconds in enumerate((60.0, 90.0))]
+    cut_short = record_of("slr", 2, None, wall_time_s=1.0, status=Status.DIVERGED)
+    wild = [record_of("wild", seed, None, wall_time_s=9.0, status=Status.DIVERGED) for seed in range(3)]
+    (block,) = blocks([*slr, cut_short, *wild])
+    assert cells(block, row_of(block, "slr"))[-2] == "1 min 15 s"
+    assert (row_of(block, "wild").seconds, cells(block, row_of(block, "wild"))[-2]) == (None, "-")
+
+
+def test_where_arms_differ_in_their_seeds_each_says_how_many(record_of):
+    even = [record_of(method, seed) for method in ("slr", "gmp") for seed in (0, 1)]
+    (block,) = blocks(even)
+    assert "seeds" not in header(block)
+    (block,) = blocks([*even, record_of("dpf", 1)])
+    assert header(block)[:2] == ("method", "seeds")
+    shown = {cells(block, row)[0]: cells(block, row)[1:3] for row in block.rows}
+    assert shown == {"slr": ("2", "90.00 ± 0.00"), "gmp": ("2", "90.00 ± 0.00"), "dpf": ("1", "90.00")}
+    assert len(to_markdown([block]).splitlines()[3].split("|")) == 8 + 2
+    (block,) = blocks([record_of("slr", 0), record_of("slr", 1), record_of("gmp", 1), record_of("gmp", 2)])
+    assert [cells(block, row)[1] for row in block.rows] == ["2", "2"]  # of the three in the title
+    (block,) = blocks([*even, record_of("dense", 0, target="dense")])
+    assert [cells(block, row)[:2] for row in block.rows] == [("dense", "1"), ("slr", "2"), ("gmp", "2")]
+
+
+def test_one_dense_net_for_all_seeds_has_no_spread(record_of):
+    start = {"dense_accuracy": 91.73, "dense_start": "pretrained, fingerprint 0"}
+    (block,) = blocks([record_of("slr", seed, **start) for seed in range(3)])
+    assert title(block).endswith("3 seeds, dense 91.73")
+    (block,) = blocks([record_of("slr", seed, **start | {"dense_start": "trained by SGD"}) for seed in range(3)])
+    assert title(block).endswith("3 seeds, dense 91.73 ± 0.00")
+
+
+def test_the_metric_is_in_the_heading(record_of):
+    (block,) = blocks([record_of("slr", 0), record_of("slr", 1, metric="token_probability")])
+    assert header(block)[1] == "test token probability after the cut"  # an older record does not tell it
+    (block,) = blocks([record_of("slr")])
+    assert header(block)[1] == "test accuracy after the cut"
+
+
+def test_a_run_without_a_figure_stands_in_the_table_with_its_reason(record_of):
+    nothing = {"status": Status.UNMEASURED, "reason": "The mAP@0.5 is nan.", "dense_accuracy": None}
+    (block,) = blocks([record_of("slr", seed, None, **nothing) for seed in (0, 1)])
+    assert title(block).endswith("2 seeds, dense -")
+    assert cells(block, block.rows[0]) == ("slr (2 of 2 unmeasured)", "-", "-", "90.00%", "10.0x", "2.0 s", "-")
+    assert block.notes == ("slr at 90%, seeds 0, 1: unmeasured. The mAP@0.5 is nan.",)
+    mixed = [record_of("slr", 0, None, **nothing), record_of("slr", 1, None, status=Status.DIVERGED, reason="NaN.")]
+    (block,) = blocks([*mixed, record_of("slr", 2)])
+    assert cells(block, block.rows[0])[:2] == ("slr (1 of 3 diverged, 1 of 3 unmeasured)", "90.00")
+    assert block.rows[0].drop.count == 1
+
+
+def test_notes_are_told_once_below_all_tables(record_of):
+    skipped = {"warnings": ("Skipped 1, since it is a_b: x|*.jpg.", "Skipped 2.")}
+    gone = record_of("wild", 1, None, status=Status.DIVERGED, reason="train, step 3: NaN.", task_settings={"fold": 4})
+    records = [record_of("slr", seed, target=target, **skipped) for seed in (0, 1) for target in ("80%", "90%")]
+    found = blocks([*records, gone, record_of("slr", 3, reason="The accuracy of the dense start is nan.")])
+    assert set(all_notes(found)) == {
+        "Skipped 1, since it is a_b: x|*.jpg.",
+        "Skipped 2.",
+        "wild at 90%, seed 1 of fold 4: diverged. train, step 3: NaN.",
+        "The accuracy of the dense start is nan.",
+    }
+    text = to_markdown(found)
+    assert text.count("Skipped 1, since it is a\\_b: x|\\*.jpg.") == text.count("\n\nSkipped 2.\n") == 1
+    assert text.index("| slr |") < text.index("Skipped")
 
 
 def test_an_arm_that_always_diverges_comes_last(record_of):
@@ -75,7 +143,7 @@ def test_an_arm_that_always_diverges_comes_last(record_of):
     wild = [record_of("wild", seed, None, **nothing) for seed in (0, 1)]
     (block,) = blocks([*wild, record_of("slr", 0), record_of("slr", 1)])
     assert [row.method for row in block.rows] == ["slr", "wild"]
-    assert cells(block.rows[1]) == ("wild (2 of 2 diverged)", "-", "-", "-", "-", "-")
+    assert cells(block, block.rows[1]) == ("wild (2 of 2 diverged)", "-", "-", "-", "-", "-", "-")
     assert row_of(block, "slr").rival is None
 
 
@@ -84,7 +152,7 @@ def test_a_rival_below_the_target_is_marked(record_of):
     lazy = row_of(block, "lazy")
     assert lazy.falls_short
     assert not row_of(block, "slr").falls_short
-    assert cells(lazy)[3] == "88.00% (too little)"
+    assert cells(block, lazy)[3] == "88.00% (too little)"
 
 
 def test_different_questions_are_different_blocks(record_of):
@@ -163,9 +231,10 @@ def test_markdown(three_arms):
     lines = to_markdown([block]).splitlines()
     assert lines[0] == "**digits, cnn, 90%, 2 epochs, 3 seeds, dense 96.00 ± 1.00**"
     assert lines[2].startswith("| method | test accuracy after the cut | drop |")
-    assert lines[3] == "| --- | ---: | ---: | ---: | ---: | ---: |"
-    assert lines[5] == "| slr | 93.00 ± 2.00 | 3.00 ± 1.00 | 90.00% | 10.0x | +2.00 [-0.48, +4.48] gmp |"
-    assert lines[-1].startswith("| admm (1 of 3 diverged) | 89.50 ± 13.44 |")
+    assert lines[3] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    assert lines[5] == "| slr | 93.00 ± 2.00 | 3.00 ± 1.00 | 90.00% | 10.0x | 2.0 s | +2.00 [-0.48, +4.48] gmp |"
+    assert lines[-3].startswith("| admm (1 of 3 diverged) | 89.50 ± 13.44 |")
+    assert lines[-2:] == ["", "admm at 90%, seed 2: diverged. NaN."]
 
 
 def test_a_table_is_put_between_its_markers():

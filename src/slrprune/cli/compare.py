@@ -11,6 +11,7 @@ import typer
 from slrprune.cli.completion import complete_task
 from slrprune.cli.lists import names, numbers
 from slrprune.cli.session import follow_and_show
+from slrprune.cli.table import AGAINST_HELP, WITHOUT_HELP
 from slrprune.cli.task_options import DATA_HELP, OPTION_HELP, TASK_HELP, read_options
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.user_code import import_module
@@ -47,13 +48,15 @@ def compare(
     curve: Annotated[_Curve | None, typer.Option(help="Split for the curves. [val, none without one]")] = None,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep them for: slrprune export")] = False,
     rivals: Annotated[list[str] | None, typer.Option(help="Module that registers rivals; repeat for several.")] = None,
+    against: Annotated[str | None, typer.Option(help=AGAINST_HELP)] = None,
+    without: Annotated[list[str] | None, typer.Option(help=WITHOUT_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Compare methods at the same budget, right after the hard cut.
 
     All begin with the same dense weights and get the same steps. Killed and called again, it goes on where it stopped.
     """
-    from slrprune.compare import Plan, targets
+    from slrprune.compare import Against, Plan, targets
 
     for module in rivals or []:
         import_module(module, "compare")
@@ -67,6 +70,8 @@ def compare(
         seeds=tuple(range(seeds)),
         curve_split=curve.value if curve else None,
     )
+    measured_by = Against(against, names(without or []))
+    measured_by.check([arm.name for arm in plan.arms], "compare")
     if tune_trials is not None and folds is not None:
         problem = "--tune and --folds exclude each other: one fold's validation images are another's test images"
         raise UsageError("compare", problem)
@@ -77,7 +82,7 @@ def compare(
         chosen = _tuned(tasks[0], plan, folder, tune_trials, tune_epochs, workers=count, observer=observer)
         return _run(tasks, chosen, folder, workers=count, observer=observer, command=command, keep=keep)
 
-    follow_and_show(run, folder, as_json=as_json, tells_runs=True)
+    follow_and_show(run, folder, as_json=as_json, tells_runs=True, against=measured_by)
 
 
 def _arms(methods: Sequence[str], distil: bool) -> "tuple[Arm, ...]":

@@ -15,7 +15,7 @@ import typer
 from slrprune.cli.consoles import err, out
 
 if TYPE_CHECKING:
-    from slrprune.compare import Observer, Plan, RunRecord
+    from slrprune.compare import Against, Observer, Plan, RunRecord
     from slrprune.compare.keep import Keep
     from slrprune.tasks import Task
 
@@ -59,6 +59,7 @@ def follow_and_show(
     as_json: bool,
     tells_runs: bool,
     ending: "Ending | None" = None,
+    against: "Against | None" = None,
 ) -> None:
     """Lets `run` work with a progress bar on stderr, and prints what its records show, as `run_and_show`.
 
@@ -68,6 +69,7 @@ def follow_and_show(
         as_json: print JSON instead of tables and charts.
         tells_runs: whether every run gets a line on a terminal, too.
         ending: as in `run_and_show`.
+        against: as in `show`.
     """
     from slrprune.cli.live_bar import live_bar
     from slrprune.cli.progress import ComparisonProgress
@@ -83,7 +85,7 @@ def follow_and_show(
         )
         raise typer.Exit(1) from None
     more = ending() if ending and as_json else {}
-    show(records, folder, as_json=as_json, more=more)
+    show(records, folder, as_json=as_json, more=more, against=against)
     if not as_json:
         out().print(f"{len(records)} runs, {time.monotonic() - started:.0f} s. Records: {folder}", highlight=False)
         if ending:
@@ -91,13 +93,26 @@ def follow_and_show(
 
 
 def show(
-    records: "tuple[RunRecord, ...]", folder: Path, *, as_json: bool, more: "Mapping[str, Any] | None" = None
+    records: "tuple[RunRecord, ...]",
+    folder: Path,
+    *,
+    as_json: bool,
+    more: "Mapping[str, Any] | None" = None,
+    against: "Against | None" = None,
 ) -> None:
-    """Prints what records show, as tables and charts or as JSON; `more` is for the JSON."""
-    from slrprune.cli.render import show_blocks
-    from slrprune.compare import blocks
+    """Prints what records show, as tables and charts or as JSON.
 
-    found = blocks(records)
+    Args:
+        records: of the runs.
+        folder: where they lie.
+        as_json: print JSON.
+        more: for the JSON.
+        against: with whom every arm is compared; None for the best of the others.
+    """
+    from slrprune.cli.render import show_blocks
+    from slrprune.compare import Against, blocks
+
+    found = blocks(records, against or Against())
     if as_json:
         content = {
             "folder": str(folder),

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Sequence
 
-from slrprune.compare.table import Block
-from slrprune.compare.text import HEADER, cells, title
+from slrprune.compare.block import Block
+from slrprune.compare.text import all_notes, cells, header, title
 from slrprune.errors import DataError
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
-    """A title and a table for every block."""
-    return "\n".join(_block(block) for block in blocks)
+    """A title and a table for every block, and at the end what all of them have to note, each once."""
+    notes = [f"{_escaped(note)}\n" for note in all_notes(blocks)]
+    return "\n".join([*map(_block, blocks), *notes])
 
 
 def insert(text: str, marker: str, content: str, where: str) -> str:
@@ -37,11 +38,17 @@ def insert(text: str, marker: str, content: str, where: str) -> str:
 
 
 def _block(block: Block) -> str:
-    lines = [f"**{title(block)}**", "", _line(HEADER), _line(["---", *["---:"] * (len(HEADER) - 1)])]
-    lines += [_line(cells(row)) for row in block.rows]
+    names = header(block)
+    lines = [f"**{title(block)}**", "", _line(names), _line(["---", *["---:"] * (len(names) - 1)])]
+    lines += [_line(cells(block, row)) for row in block.rows]
     return "\n".join(lines) + "\n"
 
 
 def _line(entries: Sequence[str]) -> str:
     escaped = [entry.replace("|", "\\|") for entry in entries]
     return f"| {' | '.join(escaped)} |"
+
+
+def _escaped(text: str) -> str:
+    """Names of files and reasons, as they are: no emphasis by stars or underscores, no HTML."""
+    return re.sub(r"([\\`*_<>\[\]])", r"\\\1", text)

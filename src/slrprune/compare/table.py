@@ -1,80 +1,34 @@
 """From records to the rows of a table: one block for each question, one row for each arm."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
+from slrprune.compare.against import Against
+from slrprune.compare.block import Block, Row
 from slrprune.compare.folds import pooled, trial_of
+from slrprune.compare.notes import notes_on
 from slrprune.compare.record import RunRecord
-from slrprune.compare.statistics import PairedDifference, Summary, Trial, best_rival, paired_difference, summarize
+from slrprune.compare.statistics import Summary, Trial, paired_difference, summarize
 
 _DENSE = "dense"
+_BEST = Against()
 
 
-@dataclass(frozen=True)
-class Row:
-    """One arm in one block.
-
-    Attributes:
-        method: name of the arm, with its settings where the block holds several settings under one name.
-        prunes: whether it is a contestant; False for the dense reference.
-        accuracy: test accuracy after the cut, in percent; None where every run diverged.
-        drop: dense start minus that, run by run, in points.
-        sparsity: mean fraction of zeros reached, over the pruned weights.
-        compression: mean of numel / nnz over the pruned weights.
-        seconds: mean training time of a run.
-        runs: how many there are.
-        diverged: how many of them diverged.
-        falls_short: whether a run stayed below the sparsity asked for, which makes its accuracy no fair figure.
-        rival: the best other arm.
-        lead: this arm minus the rival, over common seeds and folds.
-        curve: (epoch, mean accuracy after the cut on a copy) of the runs that did not diverge.
-    """
-
-    method: str
-    prunes: bool
-    accuracy: Summary | None
-    drop: Summary | None
-    sparsity: float | None
-    compression: float | None
-    seconds: float
-    runs: int
-    diverged: int
-    falls_short: bool
-    rival: str | None = None
-    lead: PairedDifference | None = None
-    curve: tuple[tuple[int, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Block:
-    """Arms that were asked the same: task, model, dense start, recipe, length, target.
-
-    Attributes:
-        seeds: how many different seeds there are.
-        folds: how many folds of a cross-validation; 0 where it is none.
-        dense: test accuracy of the dense starts, over seeds and folds.
-        rows: the dense reference first, then the best accuracy first, diverged arms last.
-        curve_split: where the curves were taken; None without curves.
-    """
-
-    task: str
-    model: str
-    target: str
-    epochs: int
-    seeds: int
-    folds: int
-    dense: Summary
-    rows: tuple[Row, ...]
-    curve_split: str | None
-
-
-def blocks(records: Iterable[RunRecord]) -> tuple[Block, ...]:
+def blocks(records: Iterable[RunRecord], against: Against = _BEST) -> tuple[Block, ...]:
     """Groups records into blocks, ordered by task, model, length, sparsity, label.
 
     Dense reference runs join every block that shares their conditions. The folds of a cross-validation are one block.
+
+    Args:
+        records: of any runs.
+        against: with whom every arm is compared, and which arms are left out.
+
+    Raises:
+        ArgumentError: a name in `against` that no record bears, or that stands for several settings.
     """
+    known = list(records)
+    against.check([record.method for record in known], "table")
     grouped: dict[tuple[str, ...], dict[str, list[RunRecord]]] = {}
-    for key, record in pooled(list(records)):
+    for key, record in pooled([record for record in known if record.method not in against.without]):
         grouped.setdefault(key, {}).setdefault(record.target, []).append(record)
     found: list[tuple[tuple[str, str, int, float, str], Block]] = []
     for targets in grouped.values():
@@ -82,59 +36,95 @@ def blocks(records: Iterable[RunRecord]) -> tuple[Block, ...]:
         for target, group in targets.items():
             first = group[0]
             sparsity = first.sparsity if first.sparsity is not None else 1.0
-            found.append(((first.task, first.model, first.epochs, sparsity, target), _block(target, group, reference)))
+            block = _block(target, group, reference, against)
+            found.append(((first.task, first.model, first.epochs, sparsity, target), block))
     return tuple(block for _, block in sorted(found, key=lambda pair: pair[0]))
 
 
-def _block(target: str, group: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Block:
-    arms: dict[tuple[str, str], list[RunRecord]] = {}
-    for record in (*reference, *group):
-        arms.setdefault((record.method, record.method_settings), []).append(record)
-    names = [method for method, _ in arms]
-    labels = {key: key[0] if names.count(key[0]) == 1 else f"{key[0]}: {key[1]}" for key in arms}
-    accuracies = {labels[key]: _accuracies(runs) for key, runs in arms.items() if runs[0].target != _DENSE}
-    rows = []
-    for key, runs in arms.items():
-        rivals = {name: values for name, values in accuracies.items() if name != labels[key]}
-        rows.append(_row(labels[key], runs, rivals))
+def _block(target: str, group: Sequence[RunRecord], reference: Sequence[RunRecord], against: Against) -> Block:
+    arms = _labelled([*reference, *group])
+    accuracies = {label: _accuracies(runs) for label, runs in arms.items()}
+    rivals = {label: accuracies[label] for label, runs in arms.items() if against.rival or _prunes(runs)}
+    rows = [
+        _row(label, runs, against.choose(label, rivals) if _prunes(runs) else None, accuracies)
+        for label, runs in arms.items()
+    ]
     rows.sort(key=lambda row: (row.prunes, -row.accuracy.mean if row.accuracy else 1.0))
-    starts = {trial_of(record): record.dense_accuracy for record in group}
-    folds = {trial.fold: None for trial in starts}
+    trials = {trial_of(record): None for record in group}
+    folds = {trial.fold: None for trial in trials}
     return Block(
         task=group[0].task,
         model=group[0].model,
+        metric=next((record.metric for record in group if record.metric), "accuracy"),
         target=target,
         epochs=group[0].epochs,
-        seeds=len({trial.seed: None for trial in starts}),
+        seeds=len({trial.seed: None for trial in trials}),
         folds=len(folds) if len(folds) > 1 else 0,
-        dense=summarize([*starts.values()]),
+        dense=_dense(group),
         rows=tuple(rows),
         curve_split=next((record.curve_split for record in group if record.curve_split), None),
+        against=against.rival,
+        without=against.without,
+        notes=notes_on(arms),
     )
 
 
-def _row(label: str, runs: Sequence[RunRecord], rivals: dict[str, dict[Trial, float]]) -> Row:
+def _labelled(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
+    """The runs of every arm under its name, or under name and settings where one name has several."""
+    arms: dict[tuple[str, str], list[RunRecord]] = {}
+    for run in runs:
+        arms.setdefault((run.method, run.method_settings), []).append(run)
+    names = [method for method, _ in arms]
+    return {method if names.count(method) == 1 else f"{method}: {own}": alike for (method, own), alike in arms.items()}
+
+
+def _prunes(runs: Sequence[RunRecord]) -> bool:
+    return runs[0].target != _DENSE
+
+
+def _dense(group: Iterable[RunRecord]) -> Summary | None:
+    """Of the different dense starts: trained weights are one network, whatever the seed."""
+    starts = {
+        trial_of(record)._replace(seed=0) if record.is_pretrained else trial_of(record): record.dense_accuracy
+        for record in group
+    }
+    return _summary(starts.values())
+
+
+def _row(
+    label: str, runs: Sequence[RunRecord], rival: str | None, accuracies: Mapping[str, Mapping[Trial, float]]
+) -> Row:
     good = [run for run in runs if run.test_accuracy_after_cut is not None]
-    accuracies = _accuracies(runs)
-    prunes = runs[0].target != _DENSE
-    rival = best_rival(accuracies, rivals) if prunes else None
-    sparsities = [run.sparsity_reached for run in good if run.sparsity_reached is not None]
-    compressions = [run.compression for run in good if run.compression is not None]
+    own = accuracies[label]
+    drops = [run.dense_accuracy - own[trial_of(run)] for run in good if run.dense_accuracy is not None]
     return Row(
         method=label,
-        prunes=prunes,
-        accuracy=summarize([*accuracies.values()]) if accuracies else None,
-        drop=summarize([run.dense_accuracy - accuracies[trial_of(run)] for run in good]) if good else None,
-        sparsity=summarize(sparsities).mean if sparsities else None,
-        compression=summarize(compressions).mean if compressions else None,
-        seconds=summarize([run.wall_time_s for run in runs]).mean,
+        prunes=_prunes(runs),
+        accuracy=_summary(own.values()),
+        drop=_summary(drops),
+        sparsity=_mean(run.sparsity_reached for run in runs),
+        compression=_mean(run.compression for run in runs),
+        seconds=_mean(run.wall_time_s for run in runs if not run.is_diverged),
         runs=len(runs),
-        diverged=sum(not run.is_ok for run in runs),
+        seeds=tuple(sorted({run.seed for run in runs})),
+        diverged=sum(run.is_diverged for run in runs),
+        unmeasured=sum(not run.is_ok and not run.is_diverged for run in runs),
         falls_short=any(_falls_short(run) for run in good),
         rival=rival,
-        lead=paired_difference(accuracies, rivals[rival]) if rival is not None else None,
+        lead=paired_difference(own, accuracies[rival]) if rival is not None else None,
         curve=_mean_curve(good),
     )
+
+
+def _summary(values: Iterable[float | None]) -> Summary | None:
+    """Of those that are known; None without any."""
+    known = [value for value in values if value is not None]
+    return summarize(known) if known else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = _summary(values)
+    return None if found is None else found.mean
 
 
 def _accuracies(runs: Iterable[RunRecord]) -> dict[Trial, float]:
