@@ -5,6 +5,7 @@ import pytest
 from slrprune import SlrpruneError
 from slrprune.errors import (
     ArgumentError,
+    BrokenPackageError,
     DataError,
     MissingExtraError,
     NonFiniteError,
@@ -42,6 +43,11 @@ from slrprune.errors import (
             "`slrprune demo` needs rich. Install it with: pip install 'slrprune[cli]'.",
             ImportError,
         ),
+        (
+            BrokenPackageError("The task", "timm", "OSError: no library", "Reinstall it."),
+            "The task needs timm, which is installed and cannot be imported (OSError: no library). Reinstall it.",
+            ImportError,
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
@@ -54,7 +60,7 @@ def test_sentences(error: SlrpruneError, text: str, also: type[Exception]) -> No
 def test_every_error_has_a_sentence_above() -> None:
     kinds = {ArgumentError, DataError, MissingExtraError, NonFiniteError, RankError, RuleError, ShapeError, StateError}
     ours = {kind for kind in SlrpruneError.__subclasses__() if kind.__module__ == "slrprune.errors"}
-    assert ours == kinds | {UsageError}
+    assert ours == kinds | {BrokenPackageError, UsageError}
 
 
 def test_closest_lists_the_most_similar_first() -> None:

@@ -90,6 +90,14 @@ class MissingExtraError(SlrpruneError, ImportError):
         super().__init__(f"{feature} needs {package}. Install it with: pip install 'slrprune[{extra}]'.")
 
 
+class BrokenPackageError(SlrpruneError, ImportError):
+    """A package is installed and cannot be imported."""
+
+    def __init__(self, feature: str, package: str, reason: str, way_out: str = "") -> None:
+        problem = f"{feature} needs {package}, which is installed and cannot be imported ({reason})"
+        super().__init__(_sentence(problem, way_out))
+
+
 def closest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
     """The `count` entries of `choices` that look most like `word`, best first."""
     names = list(choices)

@@ -2,6 +2,8 @@
 
 import pickle
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from slrprune.compare.identity import fingerprint
-from slrprune.errors import ArgumentError, DataError, StateError, UsageError
+from slrprune.errors import ArgumentError, DataError, MissingExtraError, StateError, UsageError
 from slrprune.tasks import ImageNet
 
 CLASSES = ("n01", "n02", "n03")
@@ -140,6 +142,35 @@ def test_a_missing_or_odd_folder_is_named(root):
     (root / "val").mkdir()
     with pytest.raises(DataError, match=r"val holds no class folders\. Sort its images into one folder for each class"):
         make(root)
+
+
+def test_the_folder_is_looked_at_before_timm(tmp_path, monkeypatch):
+    monkeypatch.setattr("slrprune.tasks.packages.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"the folder .*train is missing"):
+        make(tmp_path)
+    with pytest.raises(MissingExtraError, match=r"The model 'resnet18' needs timm\. .*'slrprune\[timm\]'"):
+        make(tmp_path, dataset="imagenet-1k")
+
+
+def test_a_broken_torchvision_is_one_sentence(original, tmp_path):
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator nms does not exist')")
+    paths = [str(tmp_path), *filter(None, sys.path)]
+    for call, feature in (
+        (f"ImageNet({str(original)!r}, model='resnet18')", "The model 'resnet18' needs timm"),
+        ("torchvision_models('A detector')", "A detector needs torchvision"),
+    ):
+        program = (
+            f"import sys; sys.path = {paths!r}\n"
+            "from slrprune.tasks import ImageNet\n"
+            "from slrprune.tasks.coco.torchvision_models import torchvision_models\n"
+            f"try:\n    {call}\nexcept ImportError as error:\n    print(type(error).__name__, error)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        reason = "(RuntimeError: operator nms does not exist)"
+        way_out = "Most often torch and torchvision do not fit each other: pip install --upgrade torch torchvision."
+        problem = f"{feature}, which is installed and cannot be imported {reason}"
+        assert done.stdout == f"BrokenPackageError {problem}. {way_out}\n"
 
 
 @pytest.mark.parametrize(

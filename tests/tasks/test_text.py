@@ -129,6 +129,32 @@ def test_missing_and_damaged_files_are_named(folder):
         make(folder)
 
 
+def test_the_folder_is_looked_at_before_the_hub(folder, tmp_path_factory, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    asked = []
+
+    def refuse(name, **_):
+        asked.append(name)
+        raise OSError("no way to the hub")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.raises(
+        DataError, match=rf"text: there is no tinystories\.txt in {empty}, and none in its folder text\.$"
+    ):
+        Text(empty)
+    with pytest.raises(DataError, match=rf"no tinystories\.txt in {empty}"):
+        Text(empty, model="gpt2")
+    missing = rf"there is no stories260K\.bin in {folder}, and none in its folder text\. Give the model as a file"
+    with pytest.raises(DataError, match=missing):
+        Text(folder, file="stories.txt")
+    assert not asked
+    missing = r"cannot load 'tinny' \(no way to the hub\)\. There is no tinny\.bin in .*, either\."
+    with pytest.raises(DataError, match=missing):
+        make(folder, model="tinny")
+    assert asked == ["tinny"]
+
+
 def test_bad_bytes_and_short_texts_are_counted_or_refused(folder):
     content = (folder / "stories.txt").read_bytes()
     (folder / "stories.txt").write_bytes(content.replace(b"fade", b"fa\xffe", 1))

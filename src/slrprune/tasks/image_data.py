@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ import torch
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.tasks.base import Batch, Split
 from slrprune.tasks.disk_source import ordered_batches, training_batches
-from slrprune.tasks.image_folder import ImageFolder, list_images
+from slrprune.tasks.image_folder import ImageFolder, Listing
 from slrprune.tasks.image_transforms import Transform
 from slrprune.tasks.split import stratified_holdout
 from slrprune.tasks.tally import Tally
@@ -47,7 +46,7 @@ class FolderImages(Images):
     """Images in `train/<class>` and `val/<class>`; the latter are the "test" split, as everywhere in the literature.
 
     Args:
-        root: the folder.
+        listing: what the folder holds, see `list_folder`.
         train: transform of training images.
         evaluation: transform of all others.
         holdout: training images held out for "val", in [0, number of them); 0 for no such split.
@@ -56,29 +55,27 @@ class FolderImages(Images):
 
     Raises:
         ArgumentError: a holdout out of range.
-        DataError: a folder is missing or empty; with `strict` an image that cannot be read.
+        DataError: with `strict` an image that cannot be read.
     """
 
     def __init__(
-        self, root: Path, *, train: Transform, evaluation: Transform, holdout: int, workers: int, strict: bool
+        self, listing: Listing, *, train: Transform, evaluation: Transform, holdout: int, workers: int, strict: bool
     ) -> None:
         self.workers = workers
-        names, files, labels = list_images(root, "train", None)
-        _, test_files, test_labels = list_images(root, "val", names)
 
         def source(files: list[str], labels: list[int]) -> ImageFolder:
             paths = np.array([file.encode() for file in files])
             options = {"train": train, "evaluation": evaluation, "strict": strict}
-            return ImageFolder(root, paths, np.array(labels, np.int64), **options)  # type: ignore[arg-type]
+            return ImageFolder(listing.root, paths, np.array(labels, np.int64), **options)  # type: ignore[arg-type]
 
-        everything = source(files, labels)
+        everything = source(*listing.train)
         if not 0 <= holdout < len(everything):
             raise ArgumentError("ImageNet", "holdout", holdout, f"must be in [0, {len(everything):,})")
-        self._sources: dict[Split, ImageFolder] = {"train": everything, "test": source(test_files, test_labels)}
+        self._sources: dict[Split, ImageFolder] = {"train": everything, "test": source(*listing.test)}
         if holdout:
             held_out = stratified_holdout(torch.from_numpy(everything.labels), holdout, SPLIT_SEED).numpy()
             self._sources |= {"train": everything.where(~held_out), "val": everything.where(held_out)}
-        self.classes, self.count = len(names), len(self._sources["train"])
+        self.classes, self.count = len(listing.classes), len(self._sources["train"])
         if strict:
             for found in self._sources.values():
                 found.check()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,6 +67,29 @@ class ImageFolder(DiskSource[tuple[Tensor, int]]):
         """The images marked in a bool array of shape (n,)."""
         options = {"train": self._train, "evaluation": self._evaluation, "strict": self.strict}
         return ImageFolder(self.root, self.files[chosen], self.labels[chosen], **options)  # type: ignore[arg-type]
+
+
+class Listing(NamedTuple):
+    """What a data folder holds; nothing has been decoded.
+
+    Attributes:
+        root: the folder.
+        classes: names of the classes, in alphabetical order.
+        train: paths of the training images from `root`, and the class of each.
+        test: the same for the folder `val`.
+    """
+
+    root: Path
+    classes: list[str]
+    train: tuple[list[str], list[int]]
+    test: tuple[list[str], list[int]]
+
+
+def list_folder(root: Path) -> Listing:
+    """Looks through `root/train` and `root/val`. Raises as `list_images`."""
+    classes, files, labels = list_images(root, "train", None)
+    _, test_files, test_labels = list_images(root, "val", classes)
+    return Listing(root, classes, (files, labels), (test_files, test_labels))
 
 
 def list_images(root: Path, split: str, classes: Sequence[str] | None) -> tuple[list[str], list[str], list[int]]:

@@ -11,6 +11,7 @@ from slrprune.errors import ArgumentError, DataError, StateError
 from slrprune.tasks.base import Batch, Split, Task, check_split, evaluating
 from slrprune.tasks.data_folder import data_folder
 from slrprune.tasks.image_data import FolderImages, Images
+from slrprune.tasks.image_folder import list_folder
 from slrprune.tasks.image_stream import StreamedImages
 from slrprune.tasks.image_transforms import transforms_of
 from slrprune.tasks.recipe import Recipe, SGDRecipe
@@ -46,6 +47,7 @@ class ImageNet(Task):
         ArgumentError: a value out of range, or a network that timm does not have.
         DataError: a folder or a file is missing.
         MissingExtraError: timm is not installed, or datasets, which `dataset` needs.
+        BrokenPackageError: torchvision, which timm imports, does not fit torch.
     """
 
     name = "imagenet"
@@ -71,6 +73,8 @@ class ImageNet(Task):
         bf16: bool = False,
     ) -> None:
         super().__init__(device=device, bf16=bf16)
+        # The folder comes first: timm and torchvision take seconds to import.
+        listing = None if dataset is not None else list_folder(data_folder("ImageNet", data))
         check_timm_name("ImageNet", model)
         if not 0 <= label_smoothing < 1:
             raise ArgumentError("ImageNet", "label_smoothing", label_smoothing, "must be in [0, 1)")
@@ -82,8 +86,8 @@ class ImageNet(Task):
         self.skipped = Tally()
         options = {"train": train, "evaluation": evaluation, "workers": workers, "strict": strict}
         self.images: Images
-        if dataset is None:
-            self.images = FolderImages(data_folder("ImageNet", data), holdout=holdout, **options)  # type: ignore[arg-type]
+        if listing is not None:
+            self.images = FolderImages(listing, holdout=holdout, **options)  # type: ignore[arg-type]
         elif holdout:
             raise ArgumentError("ImageNet", "holdout", holdout, "must be 0 for a streamed data set")
         else:

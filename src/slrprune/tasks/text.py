@@ -18,6 +18,9 @@ from slrprune.tasks.text_files import read_texts
 from slrprune.tasks.text_objectives import IGNORED, HiddenTokens, NextToken, Objective
 from slrprune.tasks.text_source import HubSource, LanguageModel, Llama2cSource, Source, Tokens
 
+SHIPPED = "stories260K"
+"""The default model, a file of llama2.c; the hub has none of this name."""
+
 
 class Text(Task):
     """Any causal or masked language model of transformers on texts of your own, or a tiny Llama on short stories.
@@ -57,7 +60,7 @@ class Text(Task):
         self,
         data: str | PathLike[str] | None = None,
         *,
-        model: str | PathLike[str] = "stories260K",
+        model: str | PathLike[str] = SHIPPED,
         file: str | None = "tinystories.txt",
         length: int = 512,
         masked: bool | None = None,
@@ -68,13 +71,13 @@ class Text(Task):
         bf16: bool = False,
     ) -> None:
         super().__init__(device=device, bf16=bf16)
+        self.skipped = Tally()
+        texts = read_texts(data, file, strict=strict, tally=self.skipped)  # before any model is loaded from anywhere
         self._source = _source(data, model, masked)
         most = self._source.context
         if not 2 <= length <= most:
             raise ArgumentError("Text", "length", length, f"must be in [2, {most:,}], which the model takes")
         self.length, self.hidden_share, self.batch_size = length, hidden_share, batch_size
-        self.skipped = Tally()
-        texts = read_texts(data, file, strict=strict, tally=self.skipped)
         tokens = self._source.tokens()
         self._objective = _objective(self._source, tokens, hidden_share)
         self._windows = {split: self._cut(texts[split], tokens, split, strict) for split in SPLITS}
@@ -201,7 +204,12 @@ def _source(data: str | PathLike[str] | None, model: str | PathLike[str], masked
     folder = data_folder("text", data)
     files = (folder / f"{model}.bin", folder / "text" / f"{model}.bin")
     found = next((file for file in files if file.is_file()), None)
-    return HubSource(model, masked) if found is None else Llama2cSource(found)
+    if found is not None:
+        return Llama2cSource(found)
+    missing = f"there is no {model}.bin in {folder}, and none in its folder text"
+    if str(model) == SHIPPED:
+        raise DataError("text", missing, "Give the model as a file, a folder or a name of the hub.")
+    return HubSource(model, masked, "" if Path(model).is_dir() else f"T{missing[1:]}, either.")
 
 
 def _objective(source: Source, tokens: Tokens, share: float) -> Objective:

@@ -131,16 +131,17 @@ class HubSource(Source):
     Args:
         name: of the model, or its folder.
         masked: whether it is a masked language model; None goes by the model's own configuration.
+        way_out: ends the sentence that says that there is no such model.
 
     Raises:
         MissingExtraError: transformers is not installed.
         DataError: transformers cannot find or read the model.
     """
 
-    def __init__(self, name: str | PathLike[str], masked: bool | None) -> None:
+    def __init__(self, name: str | PathLike[str], masked: bool | None, way_out: str = "") -> None:
         transformers = _transformers()
         self._where = str(name)
-        self._config = _loaded(transformers.AutoConfig.from_pretrained, self._where)
+        self._config = _loaded(transformers.AutoConfig.from_pretrained, self._where, way_out)
         self.name = PurePath(self._where).name
         architectures = self._config.architectures or []
         by_itself = any(kind.endswith("ForMaskedLM") for kind in architectures)
@@ -200,9 +201,9 @@ def _transformers() -> Any:
     return transformers
 
 
-def _loaded(load: Any, where: str) -> Any:
+def _loaded(load: Any, where: str, way_out: str = "") -> Any:
     try:
         return load(where)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError("text", f"transformers cannot load {where!r} ({first.rstrip('.')})") from error
+        raise DataError("text", f"transformers cannot load {where!r} ({first.rstrip('.')})", way_out) from error

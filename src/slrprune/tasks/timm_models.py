@@ -1,11 +1,11 @@
 """Networks from timm: by name, and two of its classes cut to images of 32x32 pixels."""
 
-from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
 
-from slrprune.errors import ArgumentError, MissingExtraError, closest
+from slrprune.errors import ArgumentError, closest
+from slrprune.tasks.packages import import_beside_torch
 
 
 def import_timm(feature: str) -> Any:
@@ -13,12 +13,9 @@ def import_timm(feature: str) -> Any:
 
     Raises:
         MissingExtraError: it is not installed.
+        BrokenPackageError: it, or torchvision, which it imports, is damaged.
     """
-    if find_spec("timm") is None:
-        raise MissingExtraError(feature, "timm", "timm")
-    import timm
-
-    return timm
+    return import_beside_torch(feature, "timm", "timm")
 
 
 def check_timm_name(owner: str, name: str) -> None:

@@ -223,10 +223,10 @@ def test_a_model_that_is_nowhere_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("library", "module", "extra"),
-    [("torchvision", "torchvision_models", "detection"), ("transformers", "transformers_system", "transformers")],
+    [("torchvision", "packages", "detection"), ("transformers", "coco.transformers_system", "transformers")],
 )
 def test_without_the_library_the_extra_is_named(monkeypatch, library, module, extra):
-    place = sys.modules[f"slrprune.tasks.coco.{module}"]
+    place = sys.modules[f"slrprune.tasks.{module}"]
     monkeypatch.setattr(place, "find_spec", lambda name: None if name == library else find_spec(name))
     with pytest.raises(MissingExtraError, match=rf"A detector of {library} needs {library}\..*slrprune\[{extra}\]"):
         system_named(f"{library}:anything", None, 2)

@@ -102,11 +102,6 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
         device: str | torch.device = "cpu",
         bf16: bool = False,
     ) -> None:
-        models = torchvision_models(_NETWORK)
-        names = models.list_models(module=models.segmentation)
-        if model not in names:
-            nearest = f"The closest is {closest(model, names, 1)[0]}."
-            raise ArgumentError("CocoSegmentation", "model", model, f"must be one of {', '.join(names)}", nearest)
         if not 0 <= holdout < 1:
             raise ArgumentError("CocoSegmentation", "holdout", holdout, "must be in [0, 1)")
         augmentation = augmentation_named(augment)
@@ -117,6 +112,11 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
         complaints = Complaints("CocoSegmentation", strict)
         splits = read_folder(data_folder("CocoSegmentation", data), holdout, complaints, shapes=True)
         self.categories = tuple(category.name for category in splits.categories)
+        models = torchvision_models(_NETWORK)
+        names = models.list_models(module=models.segmentation)
+        if model not in names:
+            nearest = f"The closest is {closest(model, names, 1)[0]}."
+            raise ArgumentError("CocoSegmentation", "model", model, f"must be one of {', '.join(names)}", nearest)
         if len(self.categories) >= UNKNOWN:
             raise DataError(
                 "CocoSegmentation", f"at most {UNKNOWN - 1} categories can be drawn, not {len(self.categories)}"

@@ -1,9 +1,8 @@
 """torchvision's models, where torchvision is installed."""
 
-from importlib.util import find_spec
 from typing import Any
 
-from slrprune.errors import MissingExtraError
+from slrprune.tasks.packages import import_beside_torch
 
 
 def torchvision_models(owner: str) -> Any:
@@ -14,9 +13,6 @@ def torchvision_models(owner: str) -> Any:
 
     Raises:
         MissingExtraError: torchvision is not installed.
+        BrokenPackageError: it does not fit torch.
     """
-    if find_spec("torchvision") is None:
-        raise MissingExtraError(owner, "torchvision", "detection")
-    from torchvision import models
-
-    return models
+    return import_beside_torch(owner, "torchvision", "detection").models
