@@ -228,3 +228,42 @@ def test_an_unknown_rival_is_refused_before_anything_runs(slrprune):
         assert result.exit_code == 1
         assert f"compare({option[2:]}='dpf'): {option[2:]} must be one of slr, one_shot, dense." in result.stderr
     assert not Path("runs").exists()
+
+
+def test_strict_is_a_setting_of_the_task_where_it_has_one(slrprune, monkeypatch):
+    seen = []
+
+    class Careful(registry._TASKS["blobs"]):
+        name = "careful"
+
+        def __init__(self, noise=0.5, strict=False):
+            super().__init__(noise=noise)
+            self.strict = strict
+            seen.append(strict)
+
+        def warnings(self):
+            return () if self.strict else ("Skipped 1, since the image cannot be read: a_b.jpg.",)
+
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "careful": Careful})
+    quick = ("compare", "careful", *QUICK[2:])
+    lenient = slrprune(*quick)
+    assert lenient.stdout.count("Skipped 1, since the image cannot be read: a_b.jpg.") == 1
+    assert slrprune("table", "runs/careful").stdout.count("Skipped 1, since") == 1
+    strict = slrprune(*quick, "--strict", "--out", "strict")
+    assert strict.exit_code == 0
+    assert "Skipped" not in strict.stdout
+    assert seen == [False, True]
+    assert slrprune(*QUICK, "--strict").exit_code == 0  # blobs skips nothing, so nothing is to be set
+
+
+def test_strict_needs_a_function_that_knows_it(slrprune):
+    Path("mine.py").write_text(
+        "def plain(): raise AssertionError\ndef careful(strict=False): raise ValueError(f'strict is {strict}')\n"
+    )
+    refused = slrprune("compare", "mine.py:plain", *QUICK[2:], "--strict")
+    assert refused.exit_code == 1
+    assert "compare --strict: mine.py:plain takes no argument 'strict'. Give it one that says whether" in refused.stderr
+    called = slrprune("compare", "mine.py:careful", *QUICK[2:], "--strict")
+    assert "strict is True" in f"{called.stderr}{called.exception}"
+    unknown = slrprune("compare", "blob", *QUICK[2:], "--strict")
+    assert "compare: there is no task 'blob'. Did you mean 'blobs'?" in unknown.stderr

@@ -40,10 +40,11 @@ def test_strict_is_a_setting_of_the_task(slrprune):
     Path("run.yaml").write_text("task: graph\ntask_options: {hidden: 4}\n")
     assert _configured(None, Path("run.yaml"), [], {}, True).task_options == {"hidden": 4, "strict": True}
     assert _configured("graph", None, [], {}, False).task_options == {}
-    refused = slrprune("prune", "blobs", "--strict", "--out", "run", *QUICK)
+    assert _configured("cifar10", None, [], {}, True).task_options == {}  # refuses bad files in any case
+    Path("mine.py").write_text("def make(noise=1.0):\n    raise AssertionError\n")
+    refused = slrprune("prune", "mine.py:make", "--strict", "--out", "run", *QUICK)
     assert refused.exit_code == 1
-    assert "prune --strict: the task 'blobs' has no setting 'strict'" in refused.stderr
-    assert "leave --strict out" in refused.stderr
+    assert "prune --strict: mine.py:make takes no argument 'strict'. Give it one that says whether" in refused.stderr
     assert not Path("run").exists()
     refused = slrprune("prune", "--resume", "run", "--strict")
     assert "--resume goes on as the run began, and --strict would change it" in refused.stderr

@@ -12,7 +12,14 @@ from slrprune.cli.completion import complete_task
 from slrprune.cli.lists import names, numbers
 from slrprune.cli.session import follow_and_show
 from slrprune.cli.table import AGAINST_HELP, WITHOUT_HELP
-from slrprune.cli.task_options import DATA_HELP, OPTION_HELP, TASK_HELP, read_options
+from slrprune.cli.task_options import (
+    DATA_HELP,
+    OPTION_HELP,
+    STRICT_HELP,
+    TASK_HELP,
+    read_options,
+    strict_options,
+)
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.user_code import import_module
 
@@ -45,6 +52,7 @@ def compare(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core, at most 2, by default.")] = None,
     data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
     option: Annotated[list[str] | None, typer.Option(help=OPTION_HELP)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
     curve: Annotated[_Curve | None, typer.Option(help="Split for the curves. [val, none without one]")] = None,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep them for: slrprune export")] = False,
     rivals: Annotated[list[str] | None, typer.Option(help="Module that registers rivals; repeat for several.")] = None,
@@ -61,6 +69,7 @@ def compare(
     for module in rivals or []:
         import_module(module, "compare")
     options = read_options(option or [], data, "compare")
+    options = strict_options(task, options, "compare") if strict else options
     keep = _keep(task, options, folds) if keep_models else None
     tasks = _tasks(task, options, folds)
     plan = Plan(

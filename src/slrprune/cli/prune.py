@@ -11,6 +11,7 @@ import typer
 from slrprune.cli.completion import complete_task
 from slrprune.cli.consoles import err, out
 from slrprune.cli.session import print_json
+from slrprune.cli.task_options import STRICT_HELP, strict_options
 from slrprune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def prune(
     retrain: Annotated[int | None, typer.Option(help="Epochs of training after the cut, with the zeros fixed.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the run. [0]")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse bad data by the file's name, not skip it.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Where the run is written. [runs/<task>-<time>]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -79,17 +80,9 @@ def _configured(
         config = make_config(overrides, task=task, **flags)
     else:
         config = load_config(path, overrides, task=task, **flags)
-    return _refusing_bad_data(config) if strict else config
-
-
-def _refusing_bad_data(config: "RunConfig") -> "RunConfig":
-    """The configuration with the setting `strict` of its task; raises `UsageError` where the task has none."""
-    from slrprune.tasks.options import task_parameters
-
-    if "strict" not in task_parameters(config.task, "prune"):
-        problem = f"the task {config.task!r} has no setting 'strict'"
-        raise UsageError("prune --strict", problem, "It skips nothing that could be refused; leave --strict out.")
-    return config.model_copy(update={"task_options": {**config.task_options, "strict": True}})
+    if not strict:
+        return config
+    return config.model_copy(update={"task_options": strict_options(config.task, config.task_options, "prune")})
 
 
 def _followed(folder_of_run: Path | None, folder: Path | None, configured: "Callable[[], RunConfig]") -> "RunResult":

@@ -1,11 +1,11 @@
 """TASK on the command line, with its settings: a built-in name, or a function of the user's own that returns a task."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slrprune.errors import ArgumentError
+from slrprune.errors import ArgumentError, UsageError
 
 if TYPE_CHECKING:
     from slrprune.tasks import Task
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 TASK_HELP = "A built-in task (see: slrprune tasks), or module:function or file.py:function that returns your own."
 DATA_HELP = "Folder of the task's data, where it needs one."
 OPTION_HELP = "A setting of the task, as name=value; repeat for several."
+STRICT_HELP = "Refuse bad data by the file's name, not skip it."
 
 _AS_IN_YAML = {"true": True, "false": False, "null": None}
 
@@ -61,3 +62,31 @@ def read_options(entries: Sequence[str], data: Path | None, verb: str) -> dict[s
         except (ValueError, SyntaxError):
             found[name] = Path(value) if Path(value).exists() else value
     return found
+
+
+def strict_options(task: str, options: Mapping[str, Any], verb: str) -> dict[str, Any]:
+    """`options` with the setting `strict`, which makes a task refuse bad data.
+
+    A built-in task without this setting never skips anything, so that there is nothing to set: what it is asked for is
+    what it does.
+
+    Args:
+        task: as in `resolve_task`.
+        options: settings of the task.
+        verb: for messages.
+
+    Raises:
+        UsageError: a function of the user's own that does not take `strict`: nobody knows what its task skips.
+    """
+    from slrprune.tasks import available
+    from slrprune.tasks.options import task_parameters
+
+    is_own = task not in available()
+    if is_own and ":" not in task:
+        return dict(options)  # whoever builds it says that there is no such task
+    if "strict" in task_parameters(task, verb):
+        return {**options, "strict": True}
+    if is_own:
+        way_out = "Give it one that says whether bad data are refused or skipped, or leave --strict out."
+        raise UsageError(f"{verb} --strict", f"{task} takes no argument 'strict'", way_out)
+    return dict(options)
