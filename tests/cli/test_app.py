@@ -105,8 +105,10 @@ def test_tasks_are_listed_with_settings_and_methods(slrprune):
     text = slrprune("tasks").stdout
     assert "blobs  Four clouds of points." in text
     assert "    --option noise=0.5" in text
+    assert "    needs --data DIR with cora.npz, or graph/cora.npz; no extra" in text
     assert "  gradual_magnitude  gradual magnitude pruning" in text
     content = json.loads(slrprune("tasks", "--json").stdout)
     assert content["tasks"]["blobs"]["settings"] == {"noise": "0.5", "data": "None"}
     assert content["tasks"]["digits"]["settings"]["fold"] == "0"
+    assert [content["tasks"][name]["needs"] for name in ("blobs", "digits")] == ["", "no data; extra demo"]
     assert content["methods"]["dense"] == "no pruning, trained for the same steps"

@@ -10,17 +10,19 @@ from slrprune.cli.session import print_json
 
 
 def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the tasks with their settings, and the methods."""
+    """List the tasks, their needs and settings, and the methods."""
     from slrprune import compare
     from slrprune.tasks import available, task_class
 
-    ready = {name: _description(task_class(name)) for name in available()}
+    ready = {name: _description(name, task_class(name)) for name in available()}
     arms = {arm.name: arm.description for arm in compare.available()}
     if as_json:
         print_json({"tasks": ready, "methods": arms})
         return
     for name, task in ready.items():
         out().print(f"[bold]{name}[/bold]  {task['what']}", highlight=False)
+        if task["needs"]:
+            out().print(f"    needs {task['needs']}", markup=False, highlight=False)
         for setting, default in task["settings"].items():
             out().print(f"    --option {setting}={default}", markup=False, highlight=False)
     out().print("\n[bold]methods[/bold]", highlight=False)
@@ -29,11 +31,14 @@ def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
         out().print(f"  {name:<{width}}  {description}", markup=False, highlight=False)
 
 
-def _description(task: type) -> dict[str, Any]:
-    """The first sentence of the class, and its settings with their defaults."""
+def _description(name: str, task: type) -> dict[str, Any]:
+    """The first sentence of the class, what it needs, and its settings with their defaults."""
+    from slrprune.tasks.needs import NEEDS
+
     sentence = (inspect.getdoc(task) or "").partition("\n\n")[0].replace("\n", " ")
     parameters = inspect.signature(task).parameters.values()
-    return {"what": sentence, "settings": {entry.name: _default(entry) for entry in parameters}}
+    settings = {entry.name: _default(entry) for entry in parameters}
+    return {"what": sentence, "needs": NEEDS.get(name, ""), "settings": settings}
 
 
 def _default(entry: inspect.Parameter) -> str:
