@@ -104,6 +104,22 @@ def test_a_diverged_seed_is_named_and_has_no_point(save, make_page):
     assert "slr 95.0 % 2, 1 diverged 98.50 %" in page.text
 
 
+def test_an_unmeasured_run_is_named_and_has_no_point(save, make_page):
+    gone = {"seed": 1, "status": Status.UNMEASURED, "reason": "The mAP is nan.", "test_accuracy_after_cut": None}
+    page = make_page(save({}, gone))
+    assert "slr at 95 %, seed 1 is unmeasured (The mAP is nan.); it has no point in the charts." in page.text
+    assert "slr 95.0 % 2, 1 unmeasured 98.50 %" in page.text
+
+
+def test_a_record_tells_its_metric(save, make_page):
+    page = make_page(save({"metric": "mean IoU"}, {"seed": 1, "metric": "mean IoU"}))
+    assert page.data["charts"]["contest-0-epochs-0"]["yTitle"] == "mean IoU, %"
+    page = make_page(
+        save({"task_settings": {"metric": "mAP@0.5"}}, {"seed": 1, "task_settings": {"metric": "mAP@0.5"}})
+    )
+    assert page.data["charts"]["contest-0-epochs-0"]["yTitle"] == "mAP@0.5, %"
+
+
 def test_tasks_are_never_mixed(save, make_page):
     page = make_page(save({}, {"task": "cifar10", "model": "resnet20"}))
     assert [page.data["charts"][f"contest-{i}-frontier"]["series"][0]["y"] for i in (0, 1)] == [[98.5], [98.5]]
