@@ -6,6 +6,7 @@
 #   make docs         builds the documentation into site/, with warnings as errors
 #   make nightly      the slow tests and the benchmarks, whose records are committed
 #   make bench        the benchmarks alone; use an idle machine
+#   make tables       writes every generated table of README.md and docs/ from the committed records
 #   make constraints  writes constraints.txt anew from a fresh environment
 #   make clean        removes caches and build outputs; the environment stays
 #
@@ -28,7 +29,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # thread per process: the tests run in JOBS processes.
 DEV_ENV := PYTHONPATH="$(CURDIR)/dev/sitecustomize$${PYTHONPATH:+:$$PYTHONPATH}" OMP_NUM_THREADS=1
 
-.PHONY: demo test lint docs nightly bench constraints clean
+.PHONY: demo test lint docs nightly bench tables constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -63,6 +64,9 @@ bench: $(VENV)/.installed-dev
 	$(DEV_ENV) $(BIN)/python benchmarks/sparse_file.py --out benchmarks/results/sparse_file.json
 	$(DEV_ENV) $(BIN)/python benchmarks/kernels.py --threads 1 --out benchmarks/results/kernels.json
 	$(DEV_ENV) $(BIN)/python benchmarks/deploy.py --threads 1 --out benchmarks/results/deploy.json
+
+tables: $(VENV)/.installed-dev
+	$(DEV_ENV) $(BIN)/python benchmarks/tables.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

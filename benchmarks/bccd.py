@@ -15,7 +15,6 @@ The second writes the tables of docs/bccd.md from the records.
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from bccd_tasks import SIZES, bccd_task
 
-from slrprune.compare import Plan, RunRecord, compare, find
+from slrprune.compare import Plan, RunRecord, compare, find, insert
 from slrprune.compare.engine import Silent
 from slrprune.compare.keep import Keep, kept_path
 from slrprune.deploy.sparse_file import load_sparse
@@ -90,9 +89,9 @@ def prune(args: argparse.Namespace) -> None:
         compare(task, Plan(find([method]), target, epochs, seeds), runs, observer=observer, keep=keep)
 
 
-def rows(system: str) -> Iterator[str]:
+def rows(folder: Path) -> Iterator[str]:
     """One line for each run."""
-    for path in sorted((RESULTS / system).glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         record: dict[str, Any] = json.loads(path.read_text())
         start = f"| {record['method']} | {record['epochs']} | {record['seed']}"
         if record["status"] != "ok":
@@ -107,13 +106,14 @@ def rows(system: str) -> Iterator[str]:
         )
 
 
-def summary(system: str) -> str:
+def summary(folder: Path) -> str:
     """The table of one system."""
-    records = [json.loads(path.read_text()) for path in sorted((RESULTS / system).glob("*.json"))]
+    system = folder.name
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     if not records:
         return f"**{system}**: not run yet."
     first = max(records, key=lambda record: record["sparsity"])
-    interval = json.loads(next((RESULTS / system / "intervals").glob("*.json")).read_text())
+    interval = json.loads(next((folder / "intervals").glob("*.json")).read_text())
     of_dense = ", ".join(f"{name} {value:.1f}" for name, value in interval["dense_categories"].items())
     height, width = SIZES[system]
     head = (
@@ -124,7 +124,7 @@ def summary(system: str) -> str:
     lines = [
         "| method | epochs | seed | mAP@0.5 | drop [95%] | by category | mAP@0.5:0.95 before, after | minutes |",
         "| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
-        *rows(system),
+        *rows(folder),
     ]
     means = {}
     for record in records:
@@ -138,16 +138,9 @@ def summary(system: str) -> str:
     return "\n".join([head, "", *lines, "", "Mean drop: " + "; ".join(spread) + "."])
 
 
-def table() -> None:
-    """Writes the tables into the page, between its two marks."""
-    text = PAGE.read_text()
-    begin, end = "<!-- bccd:begin -->", "<!-- bccd:end -->"
-    if begin not in text or end not in text:
-        sys.exit(f"{PAGE} lacks {begin} or {end}.")
-    tables = "\n\n".join(summary(system) for system in SIZES)
-    before, after = text.split(begin)[0], text.split(end)[1]
-    PAGE.write_text(f"{before}{begin}\n\n{tables}\n\n{end}{after}")
-    print(tables)
+def tables(results: Path) -> str:
+    """Markdown: a table for each system, from the folder of their records."""
+    return "\n\n".join(summary(results / system) for system in SIZES)
 
 
 def main() -> None:
@@ -167,7 +160,7 @@ def main() -> None:
     commands.add_parser("table", help="write the tables of docs/bccd.md")
     args = parser.parse_args()
     if args.command == "table":
-        table()
+        PAGE.write_text(insert(PAGE.read_text(), "bccd", tables(RESULTS), PAGE.name))
     else:
         prune(args)
 

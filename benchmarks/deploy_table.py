@@ -35,15 +35,19 @@ def rows(deploy: dict) -> list[tuple[str, str, str, str]]:
     return [(work, f"{ratio:.2f}x", f"{goal:g}x", against) for work, ratio, goal, against in found]
 
 
+def table(path: Path) -> str:
+    """Markdown from the file of the records."""
+    deploy = json.loads(path.read_text())["threads"]["1"]
+    lines = ["| work, 90% zeros unless told, one thread | times faster | goal | than |", "| --- | ---: | ---: | --- |"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(deploy))])
+
+
 def main() -> None:
     """Writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", type=Path, required=True)
     into = parser.parse_args().into
-    deploy = json.loads((RESULTS / "deploy.json").read_text())["threads"]["1"]
-    lines = ["| work, 90% zeros unless told, one thread | times faster | goal | than |", "| --- | ---: | ---: | --- |"]
-    lines += [f"| {' | '.join(row)} |" for row in rows(deploy)]
-    into.write_text(insert(into.read_text(), "deploy-table", "\n".join(lines), str(into)))
+    into.write_text(insert(into.read_text(), "deploy-table", table(RESULTS / "deploy.json"), str(into)))
 
 
 if __name__ == "__main__":
