@@ -13,7 +13,8 @@ from torch import nn
 
 from slrprune.compare.identity import fingerprint
 from slrprune.errors import ArgumentError, DataError, MissingExtraError, StateError, UsageError
-from slrprune.tasks import ImageNet
+from slrprune.tasks import AdamWRecipe, ImageNet, SGDRecipe
+from slrprune.tasks.imagenet_recipes import RECIPES
 
 CLASSES = ("n01", "n02", "n03")
 
@@ -174,12 +175,52 @@ def test_a_broken_torchvision_is_one_sentence(original, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("resnet50", SGDRecipe),
+        ("vgg16", SGDRecipe),
+        ("mobilenetv2_100", SGDRecipe),
+        ("mixer_b16_224", AdamWRecipe),
+        ("swin_tiny_patch4_window7_224", AdamWRecipe),
+        ("vit_tiny_patch16_224", AdamWRecipe),
+        ("convnext_tiny", AdamWRecipe),
+    ],
+)
+def test_the_network_decides_how_it_is_trained(original, model, kind):
+    before = torch.get_rng_state()
+    task = make(original, model=model)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (type(task.dense_recipe), type(task.pruning_recipe)) == (kind, kind)
+    assert task.pruning_recipe.epochs == 50
+    assert fingerprint(task) == fingerprint(make(original, model=model, optimizer="sgd"))
+
+
+def test_the_optimizer_may_be_chosen(original):
+    assert make(original, optimizer="adamw").pruning_recipe == RECIPES["adamw"].pruning
+    chosen = make(original, model="vit_tiny_patch16_224", optimizer="sgd")
+    assert (chosen.dense_recipe.lr, chosen.pruning_recipe.lr, chosen.pruning_recipe.weight_decay) == (0.1, 0.01, 1e-4)
+
+
+def test_a_network_that_needs_its_weights_to_be_built_is_built_with_them(original, monkeypatch):
+    timm = pytest.importorskip("timm")
+    create = timm.create_model
+
+    def reading(name, **options):
+        torch.linspace(0, 1, 3)[1].item()
+        return create(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", reading)
+    assert isinstance(make(original, model="vit_tiny_patch16_224").pruning_recipe, AdamWRecipe)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"model": "resnet81"}, r"ImageNet\(model='resnet81'\): model must be a model of timm\. The closest are "),
         ({"batch_size": 19}, r"batch_size must be in \[1, 18\]"),
         ({"holdout": 18}, r"holdout must be in \[0, 18\)"),
         ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\)"),
+        ({"optimizer": "adam"}, r"ImageNet\(optimizer='adam'\): optimizer must be one of sgd, adamw, or None"),
         ({"workers": -1}, r"workers must be at least 0"),
     ],
 )

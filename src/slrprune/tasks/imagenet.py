@@ -14,7 +14,8 @@ from slrprune.tasks.image_data import FolderImages, Images
 from slrprune.tasks.image_folder import list_folder
 from slrprune.tasks.image_stream import StreamedImages
 from slrprune.tasks.image_transforms import transforms_of
-from slrprune.tasks.recipe import Recipe, SGDRecipe
+from slrprune.tasks.imagenet_recipes import RECIPES, recipes_of
+from slrprune.tasks.recipe import Recipe
 from slrprune.tasks.resnet_cifar import load_checkpoint
 from slrprune.tasks.tally import Tally
 from slrprune.tasks.timm_models import check_timm_name, import_timm
@@ -36,6 +37,8 @@ class ImageNet(Task):
             a choice made on held-out ones needs dense weights of your own.
         size: side of the input in pixels; None takes the network's own.
         label_smoothing: of the training loss, in [0, 1).
+        optimizer: "sgd" or "adamw", each with recipes of its own; None takes "adamw" for networks with LayerNorm
+            (transformers, MLP mixers) and "sgd" for all others.
         batch_size: of training batches, at least 1.
         workers: processes that read images ahead; 0 reads in this one.
         strict: decode every image once at the start and refuse the first bad one by name; otherwise bad images are
@@ -52,8 +55,8 @@ class ImageNet(Task):
 
     name = "imagenet"
     metric = "accuracy"
-    dense_recipe: Recipe = SGDRecipe(epochs=90, lr=0.1, weight_decay=1e-4, warmup=0.05)
-    pruning_recipe: Recipe = SGDRecipe(epochs=50, lr=0.01, weight_decay=1e-4)
+    dense_recipe: Recipe = RECIPES["sgd"].dense
+    pruning_recipe: Recipe = RECIPES["sgd"].pruning
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class ImageNet(Task):
         holdout: int = 0,
         size: int | None = None,
         label_smoothing: float = 0.0,
+        optimizer: str | None = None,
         batch_size: int = 256,
         workers: int = 8,
         strict: bool = False,
@@ -82,6 +86,8 @@ class ImageNet(Task):
             raise ArgumentError("ImageNet", "workers", workers, "must be at least 0")
         self.model, self.checkpoint, self.label_smoothing = model, checkpoint, label_smoothing
         self.holdout, self.batch_size = holdout, batch_size
+        recipes = recipes_of(model, optimizer)
+        self.dense_recipe, self.pruning_recipe = recipes.dense, recipes.pruning
         train, evaluation, self.size = transforms_of(model, size)
         self.skipped = Tally()
         options = {"train": train, "evaluation": evaluation, "workers": workers, "strict": strict}
