@@ -83,6 +83,7 @@ def test_a_run_leaves_what_the_document_promises(full):
     _, folder, result = full
     names = {"checkpoints", "config.yaml", "environment.json", "history.jsonl", "layers.json", "histograms.json"}
     names |= {"model.safetensors", "model.slrprune", "summary.json", "dense.safetensors"}
+    names |= {"after_cut.safetensors", "retraining.json"}
     assert {path.name for path in folder.iterdir()} == names
     summary = json_of(folder / "summary.json")
     assert summary == json.loads(json.dumps(result.summary))
@@ -151,6 +152,36 @@ def test_the_history_tells_every_update_and_epoch(full):
     assert (start["total_steps"], start["steps_per_epoch"], start["split"]) == (30, 6, "val")
     assert events(folder) == ["checkpoint", "checkpoint", "checkpoint", "cut", "checkpoint", "checkpoint"]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-00000024", "step-00000030"]
+
+
+def test_the_model_after_the_cut_is_kept_beside_the_retrained_one(configured, full, tmp_path):
+    config, folder, _ = full
+    kept, final = load_file(folder / "after_cut.safetensors"), weights(folder)
+    assert list(kept) == list(final)
+    assert not torch.equal(kept["0.weight"], final["0.weight"])
+    assert torch.equal(kept["0.weight"] != 0, final["0.weight"] != 0)
+    run(config.model_copy(update={"retrain": 0}), tmp_path / "short")
+    assert not (tmp_path / "short" / "after_cut.safetensors").exists()
+    assert not (tmp_path / "short" / "retraining.json").exists()
+    short = weights(tmp_path / "short")
+    assert all(torch.equal(tensor, short[name]) for name, tensor in kept.items())
+
+
+def test_the_retraining_has_its_own_record(full):
+    _, folder, result = full
+    record, summary = json_of(folder / "retraining.json"), result.summary
+    assert (record["version"], record["epochs"], record["steps"], record["split"]) == (1, 2, 12, "test")
+    for stage, when in (("before", "after_cut"), ("after", "after_retraining")):
+        wanted = {name: summary[f"{name}_{when}"] for name in ("accuracy", "val_accuracy")}
+        assert record[stage] == wanted | {"details": {}}
+    ours = [line for line in lines(folder, "epoch") if line["phase"] == "retrain"]
+    assert record["curve_split"] == "val"
+    names = {"loss": "loss", "lr": "lr", "accuracy": "accuracy_after_cut", "seconds": "seconds"}
+    assert record["curve"] == [
+        {"epoch": number} | {name: line[there] for name, there in names.items()} for number, line in enumerate(ours, 1)
+    ]
+    assert record["curve"][-1]["accuracy"] == record["after"]["val_accuracy"]
+    assert 0 < record["seconds"] < summary["seconds"]
 
 
 def test_a_run_is_the_plain_loop_and_so_what_compare_does(configured, tmp_path):

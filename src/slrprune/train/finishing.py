@@ -14,7 +14,9 @@ from slrprune.train.phases import PrunePhase
 from slrprune.train.plan import Plan
 from slrprune.train.rundir.folder import RunFolder, finite, write_model
 from slrprune.train.rundir.histograms import histograms
+from slrprune.train.rundir.history import read_history
 from slrprune.train.rundir.layers import layer_rows
+from slrprune.train.rundir.retraining_record import retraining_record
 from slrprune.train.rundir.timing import layer_seconds
 
 VERSION = 1
@@ -39,6 +41,9 @@ def write_final_files(plan: Plan, folder: RunFolder, prune: PrunePhase, facts: M
     folder.write_json(
         "histograms.json", histograms({name: before[name] for name in names}, {name: after[name] for name in names})
     )
+    if plan.config.retrain:
+        record = retraining_record(facts, read_history(folder / "history.jsonl"), plan.final_split)
+        folder.write_json("retraining.json", record)
     sizes = {"bytes_dense": (folder / "model.safetensors").stat().st_size, "bytes_sparse": sparse}
     return _counts(report) | sizes | _latency(plan, model)
 
@@ -81,7 +86,14 @@ def write_summary(plan: Plan, folder: RunFolder, facts: Mapping[str, Any], endin
 
 _MEASURED = (
     *("dense_accuracy", "dense_val_accuracy", "accuracy_after_cut", "accuracy_after_retraining"),
-    *("val_accuracy_after_cut", "details", "sparsity_reached", "compression", "model_compression"),
+    *(
+        "val_accuracy_after_cut",
+        "val_accuracy_after_retraining",
+        "details",
+        "sparsity_reached",
+        "compression",
+        "model_compression",
+    ),
     *("bytes_dense", "bytes_sparse"),
     *("latency_dense_ms", "latency_ms", "latency_note", "steps", "seconds"),
 )

@@ -19,7 +19,7 @@ from slrprune.train.interruption import Interrupted, Interruption
 from slrprune.train.observer import Observer
 from slrprune.train.phases import Phase, PrunePhase, RetrainPhase
 from slrprune.train.plan import Plan
-from slrprune.train.rundir.folder import RunFolder
+from slrprune.train.rundir.folder import RunFolder, write_model
 from slrprune.train.rundir.history import History
 from slrprune.train.rundir.layers import residual_of
 from slrprune.train.trackers import Tracker
@@ -82,9 +82,7 @@ class Session:
             if found is not None and found.state["phase"] == retrain.name:
                 retrain.load_state_dict(found.state)
             self._drive(retrain)
-            retrain.finish()
-            self.facts["seconds_before"] += retrain.loop.at.seconds
-            self.facts["accuracy_after_retraining"] = self._final_metric(model, "after_retraining")
+            self._end(retrain)
         return prune, rules
 
     @property
@@ -249,10 +247,17 @@ class Session:
         after = dict(prune.model.named_parameters())
         self.facts["residuals"] = residual_of(before, {name: after[name] for name in prune.pruned})
         self.facts["seconds_before"] = prune.loop.at.seconds
-        self.facts["accuracy_after_cut"] = final = self._final_metric(prune.model, "after_cut")
-        self.facts["val_accuracy_after_cut"] = self._evaluate(prune.model, "val") if plan.curve_split == "val" else None
+        final = self._judge(prune.model, "after_cut")
+        if plan.config.retrain:  # without, it is the final model
+            plan.engine.by_main(lambda: write_model(prune.model, self.folder.after_cut))
         text = f"The hard cut: {final:.2f}% {task.metric} on the {plan.final_split} split."
         self._note("cut", prune.loop.total_steps, prune.loop.at.seconds, text)
+
+    def _end(self, retrain: RetrainPhase) -> None:
+        retrain.finish()
+        self.facts["seconds_before"] += retrain.loop.at.seconds
+        self.facts["retraining_seconds"] = retrain.loop.at.seconds
+        self._judge(retrain.model, "after_retraining")
 
     def _save(self, phase: Phase) -> None:
         """A checkpoint, written by the main process."""
@@ -294,9 +299,12 @@ class Session:
     def _evaluate(self, model: nn.Module, split: Split) -> float:
         return self.plan.task.evaluate(model, split)
 
-    def _final_metric(self, model: nn.Module, when: str) -> float:
-        """The metric on the split of the final figures; the task's details become a fact under `when`."""
-        found = measured(self.plan.task, model, self.plan.final_split)
+    def _judge(self, model: nn.Module, when: str) -> float:
+        """The metric on the split of the final figures; this and all other figures of the model become facts."""
+        plan = self.plan
+        found = measured(plan.task, model, plan.final_split)
+        self.facts[f"accuracy_{when}"] = found.metric
+        self.facts[f"val_accuracy_{when}"] = self._evaluate(model, "val") if plan.curve_split == "val" else None
         self.facts.setdefault("details", {})[when] = dict(found.details)
         return found.metric
 

@@ -48,6 +48,11 @@ class RunFolder:
         return self.path / "dense.safetensors"
 
     @property
+    def after_cut(self) -> Path:
+        """The weights after the hard cut, there only where they are trained on after it."""
+        return self.path / "after_cut.safetensors"
+
+    @property
     def dense_checkpoints(self) -> Path:
         """Checkpoints of the dense training, there only until it has come to its end."""
         return self.path / "dense_checkpoints"
