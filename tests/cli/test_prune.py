@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def test_five_mistakes_of_a_file_are_told_at_once(slrprune):
         assert [line.split(":")[0].strip() for line in lines[1:]] == [f"line {number}" for number in (1, 2, 3, 4, 5)]
     found = json.loads(slrprune("validate", "run.yaml", "--json").stdout)
     assert [problem["field"] for problem in found["problems"]] == ["task", "sparsity", "epochs", "methode", "precision"]
+
+
+def test_the_mistakes_in_the_document_are_what_is_said(slrprune):
+    document = (Path(__file__).resolve().parents[2] / "docs" / "run.md").read_text()
+    shown = re.search(r"```text\n(slrprune: run\.yaml: .*?)```", document, re.DOTALL)[1]
+    lines = ["task: digitz", "method: slr", "epochs: 20", "sparsity: 1.5", "retrain: 2", "lr: 0.05"]
+    lines += ["distil:", "  weight: 0.9", "  temprature: 3"]
+    Path("run.yaml").write_text("\n".join(lines))
+    assert slrprune("validate", "run.yaml").stderr.replace(", blobs", "") == shown
 
 
 def test_a_file_without_mistakes_is_said_to_be_one(slrprune):
