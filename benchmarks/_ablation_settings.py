@@ -1,44 +1,9 @@
 """The settings that benchmarks/ablation.py compares: each is the default, or a rival, with one thing changed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
-
-from torch import Tensor
+from _ablation_tried import GarroteSLR, HeldMaskSLR, InertSLR
 
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, GradualMagnitude, RelaxedPath
-from slrprune.methods.base import Method, MethodState, Moment, Observation, Problem
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldMaskSLR(SLR):
-    """SLR whose mask is held from a time of the run on, while the weights train on.
-
-    Args:
-        held_from: fraction of the run, after the ramp's end.
-    """
-
-    held_from: float = 0.75
-
-    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
-        """As `SLR`; once the time has come, with the mask of the last update in place of a projection."""
-        if moment.time > self.held_from and state.progress >= 1:
-            problem = cast(Problem, _Held(problem, state.tensors["mask"]))
-        return super().update(problem, state, moment)
-
-
-class _Held:
-    """A problem whose projection always answers with the same masks; all else is the problem's own."""
-
-    def __init__(self, problem: Problem, masks: Sequence[Tensor]) -> None:
-        self._problem, self._masks = problem, masks
-
-    def masks(self, points: Sequence[Tensor], progress: float) -> list[Tensor]:
-        """The held ones."""
-        return [mask.clone() for mask in self._masks]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._problem, name)
+from slrprune.methods.base import Method
 
 
 def _free(**changes: object) -> SLR:
@@ -63,6 +28,10 @@ VARIANTS: dict[str, tuple[str, Method]] = {
         f"held_{at}": (f"the mask held from {at}% of the run on", HeldMaskSLR(held_from=at / 100))
         for at in (60, 75, 90)
     },
+    "inert_50": ("a kept weight counts 1.5 times", InertSLR(mu=0.5)),
+    "garrote": ("kept weights shrunk by the garrote", GarroteSLR()),
+    "garrote_sigma_1": ("kept weights shrunk by the garrote, sigma 1", GarroteSLR(sigma=1.0)),
+    "soft": ("kept weights shrunk by soft thresholding", GarroteSLR(power=1.0)),
     "interval_5": ("mask every 5 steps", SLR(interval=5)),
     "interval_20": ("mask every 20 steps", SLR(interval=20)),
     "decay_001": ("0.1% of the memory forgotten at each update", SLR(decay=0.001)),
@@ -108,7 +77,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "condition": ("cubic_tolerant", "cubic", "cubic_conditional", "path_conditional", "path_steered"),
     "sigma": ("sigma_1_tolerant", "sigma_05", "sigma_01"),
     "ramp": ("end_10", "end_20", "end_30", "end_70", "path_tolerant"),
-    "rest": ("held_75", "interval_5", "interval_20", "decay_001", "decay_01"),
+    "rest": ("interval_5", "interval_20", "decay_001", "decay_01"),
+    "tried": ("held_75", "inert_50", "garrote", "garrote_sigma_1", "soft"),
     "distil": ("slr+distil", "gradual_magnitude+distil"),
     "path": ("path", "path_short", "path_long", "path_linear", "path_cubic", "path_sigma_01", "path_sigma_1"),
 }

@@ -9,7 +9,9 @@ docs/ablation.md is written by
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from _ablation_settings import PARTS, VARIANTS
@@ -23,17 +25,17 @@ BASE = "cubic_tolerant"
 
 
 def table(records: Sequence[RunRecord]) -> str:
-    """Markdown: a table for each target, length and precision, a row for each setting, the best first.
+    """Markdown: a table for each target, length, precision and rate, a row for each setting, the best first.
 
-    Runs of other conditions (data, dense nets, recipe) stay apart; those of the present ones come first.
+    Runs of other conditions (data, dense nets, recipe) stay apart.
     """
     grouped: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
         if record.val_accuracy_after_cut is not None:
             precision = "bfloat16" if record.task_settings.get("bf16") else "float32"
-            grouped.setdefault((record.target, f"{record.epochs} epochs", precision, record.conditions), []).append(
-                record
-            )
+            rate = re.search(r"lr=([0-9.e-]+)", record.recipe)
+            what = (f"{record.epochs} epochs", precision, f"learning rate {rate[1] if rate else 'unknown'}")
+            grouped.setdefault((record.target, *what, record.conditions), []).append(record)
     parts = [f"**{', '.join(key[:-1])}**\n\n{_rows(grouped[key])}" for key in sorted(grouped)]
     return "\n\n".join(parts)
 
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--lr", type=float, help="learning rate of all runs, in place of the recipe's")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.95])
     args = parser.parse_args()
@@ -92,7 +95,10 @@ def main() -> None:
     targets = tuple(Target.at(value) for value in args.sparsity)
     arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in names)
     plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
-    compare(SmallCifar(args.data, bf16=args.bf16), plan, args.out, workers=args.workers, tests=False)
+    task = SmallCifar(args.data, bf16=args.bf16)
+    if args.lr is not None:
+        task.pruning_recipe = replace(task.pruning_recipe, lr=args.lr)
+    compare(task, plan, args.out, workers=args.workers, tests=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""Ideas for SLR that were tried and not kept (docs/ablation.md says why), so that their figures can be made again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from slrprune import SLR
+from slrprune.methods.base import MethodState, Moment, Observation, Problem, mask_counts
+from slrprune.methods.surrogate import holds, observe_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldMaskSLR(SLR):
+    """SLR whose mask is held from a time of the run on, while the weights train on.
+
+    Args:
+        held_from: fraction of the run, after the ramp's end.
+    """
+
+    held_from: float = 0.75
+
+    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
+        """As `SLR`; once the time has come, with the mask of the last update in place of a projection."""
+        if moment.time > self.held_from and state.progress >= 1:
+            problem = _Held(problem, state.tensors["mask"]).as_problem()
+        return super().update(problem, state, moment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InertSLR(SLR):
+    """SLR with a proximal term in the cardinality subproblem: Z minimizes ||Z - V||^2 + mu ||Z - Z_before||^2 over S.
+
+    An entry off the support enters only when its memory exceeds 1 + mu times the weight that it replaces.
+
+    Args:
+        mu: at least 0.
+    """
+
+    mu: float = 0.5
+
+    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
+        """As `SLR`, with the support chosen at V + mu Z_before."""
+        return super().update(_Inert(problem, state.tensors["mask"], self.mu).as_problem(), state, moment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GarroteSLR(SLR):
+    """SLR whose kept weights are V (1 - (tau / |V|)^power), tau the largest magnitude that was dropped.
+
+    So a weight enters and leaves the support at zero, without a jump: the nonnegative garrote (Breiman 1995) with the
+    budget's threshold. V moves by the optimizer's step on the support, as in linearized Bregman iterations. CPU only.
+
+    Args:
+        power: 2 is the garrote, 1 soft thresholding.
+    """
+
+    power: float = 2.0
+
+    def start(self, problem: Problem) -> MethodState:
+        """As `SLR`, with the threshold 0."""
+        state = super().start(problem)
+        state.scalars["threshold"] = torch.zeros((), dtype=torch.float64)
+        return state
+
+    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
+        """One step of V, its support, and the shrunk values on it."""
+        observe_loss(state, moment)
+        state.iteration += 1
+        sigma = state.numbers["stepsize"] = self._next_sigma(state, moment)
+        share, threshold = self._share(state, sigma, problem.device), float(state.scalars["threshold"])
+        points = []
+        for weight, mask, memory in zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True):
+            before = self._shrunk(mask, memory, threshold)
+            points.append(memory + torch.where(mask, weight - before, share * weight))
+        state.progress = self.ramp.progress(moment.time)
+        masks = problem.masks(points, state.progress)
+        dropped = [torch.where(mask, 0.0, point).abs().max() for mask, point in zip(masks, points, strict=True)]
+        threshold = float(torch.stack(dropped).max())
+        for weight, mask, point in zip(problem.weights, masks, points, strict=True):
+            weight.copy_(self._shrunk(mask, point, threshold))
+        counts = mask_counts(state.tensors["mask"], masks, problem.device, problem)
+        state.tensors = {"mask": masks, "memory": points}
+        state.scalars["threshold"] = torch.tensor(threshold, dtype=torch.float64)
+        device = {"loss": state.scalars["fast"], "first_condition": holds(state).double(), **counts}
+        return Observation(host={"stepsize": sigma}, device=device)
+
+    def _shrunk(self, mask: Tensor, point: Tensor, threshold: float) -> Tensor:
+        ratio = (threshold / point.abs().clamp(min=1e-12)).clamp(max=1)
+        return torch.where(mask, point * (1 - ratio**self.power), 0.0)
+
+
+class _Other:
+    """A problem with masks of its own; all else is the problem's."""
+
+    def __init__(self, problem: Problem, present: Sequence[Tensor]) -> None:
+        self._problem, self._present = problem, present
+
+    def as_problem(self) -> Problem:
+        """Itself, for a method that takes a problem."""
+        return cast(Problem, self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._problem, name)
+
+
+class _Held(_Other):
+    def masks(self, points: Sequence[Tensor], progress: float) -> list[Tensor]:
+        """The present ones."""
+        return [mask.clone() for mask in self._present]
+
+
+class _Inert(_Other):
+    def __init__(self, problem: Problem, present: Sequence[Tensor], mu: float) -> None:
+        super().__init__(problem, present)
+        self._mu = mu
+
+    def masks(self, points: Sequence[Tensor], progress: float) -> list[Tensor]:
+        """Of V + mu Z_before: the present entries count 1 + mu times."""
+        favoured = [torch.where(m, (1 + self._mu) * p, p) for m, p in zip(self._present, points, strict=True)]
+        return self._problem.masks(favoured, progress)
