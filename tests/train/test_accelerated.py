@@ -10,7 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from slrprune.errors import ArgumentError, MissingExtraError, StateError, UsageError
-from slrprune.tasks import SGDRecipe
+from slrprune.tasks import AdamWRecipe, SGDRecipe
 from slrprune.train import Accelerated, DenseTrainer, Move, Plain
 from slrprune.train.loop import DataOrder, Loop
 from slrprune.train.trackers import Tracker
@@ -180,3 +180,15 @@ def test_a_loop_of_another_length_takes_no_state(configured):
     longer = Loop(task.build_model(), task, SGDRecipe(epochs=3, lr=0.1), order=DataOrder())
     with pytest.raises(StateError, match="the state is of a run of 12 steps, this one has 18"):
         longer.load_state_dict(states[0])
+
+
+def test_a_loop_with_another_optimizer_takes_no_state(configured):
+    import run_task
+
+    task, states = run_task.blobs(), []
+    loop = Loop(task.build_model(), task, SGDRecipe(epochs=2, lr=0.1), order=DataOrder())
+    loop.run(on_epoch=lambda loss: states.append(loop.state_dict()))
+    other = Loop(task.build_model(), task, AdamWRecipe(epochs=2, lr=0.1), order=DataOrder())
+    with pytest.raises(StateError, match=r"of another optimizer, without .*betas.*; this run has AdamW\. Resume it"):
+        other.load_state_dict(states[0])
+    Loop(task.build_model(), task, SGDRecipe(epochs=2, lr=0.3), order=DataOrder()).load_state_dict(states[0])

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from slrprune.errors import ArgumentError, StateError
@@ -182,11 +183,12 @@ class Loop:
         """Takes back what `state_dict` returned; the model and the trainer are loaded beside it.
 
         Raises:
-            StateError: the state of a run of another length, or one whose scheduler made another number of steps.
+            StateError: the state of a run of another length, or of one with another kind of optimizer.
         """
         if state["total_steps"] != self.total_steps:
             problem = f"the state is of a run of {state['total_steps']} steps, this one has {self.total_steps}"
             raise StateError("Loop.load_state_dict", problem, "They must agree.")
+        _check_optimizer(self.optimizer, state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.engine.load_state_dict(state["engine"])
@@ -300,3 +302,12 @@ def _check_scheduler(scheduler: LRScheduler, total_steps: int) -> None:
         rule = f"makes a {kind} of {length} steps, and the run has {total_steps} optimizer steps"
         way_out = "Build it from the total_steps that it is given; it is stepped after every optimizer step."
         raise ArgumentError("train", "recipe", kind, rule, way_out)
+
+
+def _check_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Refuses the state of another kind of optimizer, which torch would take, or fail at with a KeyError."""
+    saved, own = (set(groups[0]) for groups in (state["param_groups"], optimizer.param_groups))
+    if saved - own and own - saved:  # between two versions of torch one kind only gains or only loses settings
+        kind = type(optimizer).__name__
+        problem = f"the state is of another optimizer, without {', '.join(sorted(own - saved))}; this run has {kind}"
+        raise StateError("Loop.load_state_dict", problem, "Resume it with the recipe that it was begun with.")
