@@ -267,3 +267,5 @@ def test_strict_needs_a_function_that_knows_it(slrprune):
     assert "strict is True" in f"{called.stderr}{called.exception}"
     unknown = slrprune("compare", "blob", *QUICK[2:], "--strict")
     assert "compare: there is no task 'blob'. Did you mean 'blobs'?" in unknown.stderr
+    no_data = slrprune("compare", "timm:resnet18", *QUICK[2:], "--strict")
+    assert "compare: timm:resnet18 is a model without data." in no_data.stderr

@@ -79,7 +79,7 @@ def test_timm_models_by_name(monkeypatch):
     assert all(bool((weight == 1).all()) for weight in norms)  # timm starts some of them at zero
     with pytest.raises(UsageError, match=r"bench: timm has no model 'resnet181'\. Closest: .*resnet18"):
         resolve("timm:resnet181", [], None, "bench")
-    monkeypatch.setattr("slrprune.cli.models.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("slrprune.tasks.packages.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"bench timm:x needs timm\. Install .*slrprune\[timm\]"):
         resolve("timm:x", [], None, "bench")
 

@@ -1,6 +1,5 @@
 """MODEL on the command line: a built-in task, `timm:NAME`, `hf:NAME`, or a function of the user's own."""
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slrprune.cli.hub_models import HUB, load_hub_model
 from slrprune.cli.task_options import read_options
-from slrprune.errors import MissingExtraError, UsageError, closest
+from slrprune.errors import UsageError, closest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,6 +49,7 @@ def resolve(name: str, options: Sequence[str], data: Path | None, verb: str) -> 
         UsageError: an unknown name, with the closest ones; a function that cannot be found or returns something else.
         DataError: transformers finds no such model.
         MissingExtraError: timm or transformers is not installed.
+        BrokenPackageError: timm, or torchvision, which it imports, is damaged.
         SlrpruneError: what building the task raises.
     """
     import torch
@@ -81,18 +81,17 @@ def _of_task(name: str, task: "Task") -> Subject:
 
 
 def _of_timm(name: str, verb: str) -> Subject:
-    if importlib.util.find_spec("timm") is None:
-        raise MissingExtraError(f"{verb} {name}", "timm", "timm")
-    import timm
     import torch
-    from timm.data.config import resolve_data_config
 
+    from slrprune.tasks.timm_models import import_timm
+
+    timm = import_timm(f"{verb} {name}")
     wanted = name.removeprefix(_TIMM)
     if not timm.is_model(wanted):
         raise UsageError(verb, f"timm has no model {wanted!r}", f"Closest: {_listed(wanted, timm.list_models())}.")
     model = timm.create_model(wanted).eval()
     _wake_(model)
-    settings = resolve_data_config(model=model)  # type: ignore[no-untyped-call]  # timm annotates a part of itself
+    settings = timm.data.resolve_data_config(model=model)
     return Subject(name, model, torch.randn(1, *settings["input_size"]))
 
 

@@ -79,11 +79,11 @@ def strict_options(task: str, options: Mapping[str, Any], verb: str) -> dict[str
         UsageError: a function of the user's own that does not take `strict`: nobody knows what its task skips.
     """
     from slrprune.tasks import available
-    from slrprune.tasks.options import task_parameters
+    from slrprune.tasks.options import MODEL_PREFIXES, task_parameters
 
     is_own = task not in available()
-    if is_own and ":" not in task:
-        return dict(options)  # whoever builds it says that there is no such task
+    if is_own and (":" not in task or task.startswith(MODEL_PREFIXES)):
+        return dict(options)  # whoever builds it says that there is no such task, or that a model has no data
     if "strict" in task_parameters(task, verb):
         return {**options, "strict": True}
     if is_own:
