@@ -118,6 +118,8 @@ def test_a_record_tells_its_metric(save, make_page):
         save({"task_settings": {"metric": "mAP@0.5"}}, {"seed": 1, "task_settings": {"metric": "mAP@0.5"}})
     )
     assert page.data["charts"]["contest-0-epochs-0"]["yTitle"] == "mAP@0.5, %"
+    page = make_page(save({}, {"seed": 1, "metric": "mean IoU"}))  # the first is older and does not tell it
+    assert page.data["charts"]["contest-0-epochs-0"]["yTitle"] == "mean IoU, %"
 
 
 def test_tasks_are_never_mixed(save, make_page):

@@ -103,7 +103,12 @@ def contests(outcomes: Sequence[Outcome]) -> tuple[Contest, ...]:
     grouped: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         grouped.setdefault((outcome.task, outcome.model), []).append(outcome)
-    return tuple(Contest(task, model, found[0].metric, _arms(found)) for (task, model), found in grouped.items())
+    return tuple(Contest(task, model, _metric(found), _arms(found)) for (task, model), found in grouped.items())
+
+
+def _metric(outcomes: Sequence[Outcome]) -> str:
+    """Of the first run that names it: older records do not, and are of the same task."""
+    return next((outcome.metric for outcome in outcomes if outcome.metric), "accuracy")
 
 
 def _arms(outcomes: Sequence[Outcome]) -> tuple[Arm, ...]:

@@ -22,6 +22,7 @@ class Outcome:
     Attributes:
         source: the folder or file it was read from, as a name.
         method, settings: short name, and all settings as one writes them.
+        metric: its name; empty where it is not told, as in older records.
         sparsity: asked for, in [0, 1); `reached` is what came out.
         accuracy: of the final model: after retraining where there was one, otherwise after the cut.
         seconds: of training.
@@ -80,7 +81,7 @@ def of_run(run: RunFolder) -> Outcome:
         epochs=whole(found.get("epochs")),
         retrain_epochs=whole(found.get("retrain_epochs")) or 0,
         seed=whole(found.get("seed")),
-        metric=text(found.get("metric") or start.get("metric")) or "accuracy",
+        metric=text(found.get("metric") or start.get("metric")),
         split=text(found.get("split") or start.get("split")),
         sparsity=number(found.get("sparsity")),
         reached=number(found.get("sparsity_reached")),
@@ -139,10 +140,10 @@ def read_record(path: Path) -> Outcome:
 
 
 def _metric_of_record(found: Mapping[str, Any]) -> str:
-    """Its name; older records have it among the task's settings where a task has a choice, or not at all."""
+    """Its name; older records have it among the task's settings where a task has a choice, or not at all ("")."""
     settings = found.get("task_settings")
     chosen = settings.get("metric") if isinstance(settings, Mapping) else ""
-    return text(found.get("metric")) or text(chosen) or "accuracy"
+    return text(found.get("metric")) or text(chosen)
 
 
 def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
