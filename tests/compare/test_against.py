@@ -80,3 +80,12 @@ def test_one_of_several_settings_is_named_as_the_table_writes_it(record_of):
     assert leads(block) == {"slr: SLR(1)": (2.0, "slr: SLR()"), "gmp": (1.0, "slr: SLR()"), "slr: SLR()": None}
     with pytest.raises(ArgumentError, match=r"must name one of several settings: 'slr: SLR\(\)'; 'slr: SLR\(1\)'"):
         blocks(records, Against("slr"))
+
+
+def test_settings_that_no_table_writes_are_a_slip_too(four_arms, record_of):
+    with pytest.raises(ArgumentError, match=r"against must be one of 'dense'; .*'slr'.* only where a table holds sev"):
+        blocks(four_arms, Against("slr: SLR()"))
+    records = [record_of("slr", 0, 90.0 + i, method_settings=f"SLR({i})") for i in range(2)]
+    with pytest.raises(ArgumentError, match=r"'slr: SLR\(2\)'\): against must be one of 'slr: SLR\(1\)'; 'slr: SLR"):
+        blocks(records, Against("slr: SLR(2)"))
+    assert blocks([*records, record_of("slr", target="95%", sparsity=0.95)], Against("slr: SLR(1)"))

@@ -50,6 +50,21 @@ class Against:
         if known and not set(known) - set(self.without):
             raise ArgumentError(owner, "without", ", ".join(self.without), "must leave a method in the table")
 
+    def check_label(self, labels: Iterable[str], owner: str) -> None:
+        """Refuses a rival with settings that no table writes: all differences would be missing without a word.
+
+        Args:
+            labels: of the arms, as the tables write them.
+            owner: for the message.
+
+        Raises:
+            ArgumentError: no arm has the label.
+        """
+        known = [*dict.fromkeys(labels)]
+        if self.rival is not None and self.rival not in known and self.rival not in map(_name, known):
+            way_out = "The settings are part of a name only where a table holds several under it."
+            raise ArgumentError(owner, "against", self.rival, f"must be one of {'; '.join(map(repr, known))}", way_out)
+
     def choose(self, label: str, accuracies: Mapping[str, Mapping[Key, float]]) -> str | None:
         """The rival of the arm `label`; None where there is none.
 

@@ -23,7 +23,7 @@ def blocks(records: Iterable[RunRecord], against: Against = _BEST) -> tuple[Bloc
         against: with whom every arm is compared, and which arms are left out.
 
     Raises:
-        ArgumentError: a name in `against` that no record bears, or that stands for several settings.
+        ArgumentError: a name in `against` that no record or no arm bears, or that stands for several settings.
     """
     known = list(records)
     against.check([record.method for record in known], "table")
@@ -38,6 +38,7 @@ def blocks(records: Iterable[RunRecord], against: Against = _BEST) -> tuple[Bloc
             sparsity = first.sparsity if first.sparsity is not None else 1.0
             block = _block(target, group, reference, against)
             found.append(((first.task, first.model, first.epochs, sparsity, target), block))
+    against.check_label([row.method for _, block in found for row in block.rows], "table")
     return tuple(block for _, block in sorted(found, key=lambda pair: pair[0]))
 
 
