@@ -98,6 +98,7 @@ def test_flags_and_overrides_have_no_line(written):
         ("task: digits\nrules:\n  conv1: Magnitude()", "rules.conv1", 3, r"must be a set such as NM\(2, 4\)"),
         ("task: digits\nrules:\n  conv1: NM(2, 4", "rules.conv1", 3, "is not an expression"),
         ("task: digits\ntask_options: {folds: 1}", "task_options.folds", 2, "is no setting of digits.*closest is fold"),
+        ("task: digits\ntask_options:\n  bf16: 'no'", "task_options.bf16", 3, "^must be true or false"),
         ("task: digits\nrules: {a: 'NM(2, 4) & Unstructured(0.9)'}", "rules.a", 2, "is refused: .*compete for"),
         ("task: digits\nmethod_options:\n  sigmma: 1", "method_options.sigmma", 3, "is no setting of slr.*is sigma"),
         (

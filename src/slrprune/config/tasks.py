@@ -24,26 +24,27 @@ def check_task(name: str) -> str:
 
 
 def check_task_options(options: dict[str, Any], task: str | None) -> dict[str, Any]:
-    """`options` themselves; raises where a built-in task has no such setting.
+    """`options` themselves; raises where a built-in task has no such setting, or one of another kind.
 
     Args:
         options: arguments of the task's class.
         task: None where the name itself is wrong; nothing is checked then, nor for a user's function.
     """
     from slrprune.tasks import available, task_class
+    from slrprune.tasks.options import kind_rule
 
     if task not in available():
         return options
-    known = list(inspect.signature(task_class(task)).parameters)
-    problems = [
-        (
-            key,
-            value,
-            f"is no setting of {task}, which has {', '.join(known)}; the closest is {closest(key, known, 1)[0]}",
-        )
-        for key, value in options.items()
-        if key not in known
-    ]
+    known = inspect.signature(task_class(task)).parameters
+    problems = []
+    for key, value in options.items():
+        if key in known:
+            rule = kind_rule(value, known[key].annotation)
+        else:
+            nearest = closest(key, list(known), 1)[0]
+            rule = f"is no setting of {task}, which has {', '.join(known)}; the closest is {nearest}"
+        if rule:
+            problems.append((key, value, rule))
     if problems:
         raise PydanticCustomError("several", "{count} problems", {"count": len(problems), "problems": problems})
     return options

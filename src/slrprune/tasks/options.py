@@ -69,13 +69,23 @@ def _built_in(name: str, options: Mapping[str, Any], verb: str) -> Task:
         if option not in known:
             problem = f"the task {name!r} has no setting {option!r}"
             raise UsageError(verb, problem, f"The closest of its settings is {closest(option, list(known), 1)[0]!r}.")
-        _check_kind(verb, option, value, known[option].annotation)
+        if rule := kind_rule(value, known[option].annotation):
+            raise ArgumentError(verb, option, value, rule)
     return get(name, **options)
 
 
-def _check_kind(verb: str, option: str, value: object, annotation: object) -> None:
-    """Refuses a value of another kind than the setting's, where that is one plain kind: "yes" would count as true."""
+def kind_rule(value: object, annotation: object) -> str:
+    """What a setting must be, where it is of one plain kind and `value` of another; "yes" would count as true.
+
+    Args:
+        value: what is given.
+        annotation: of the setting's parameter.
+
+    Examples:
+        >>> kind_rule("64", int), kind_rule(64, int), kind_rule(1, float), kind_rule("any", str | None)
+        ('must be a whole number', '', '', '')
+    """
     kind = next((kind for kind in _KINDS if annotation in (kind, kind.__name__)), None)
     if kind is None or type(value) is kind or (kind is float and type(value) is int):
-        return
-    raise ArgumentError(verb, option, value, f"must be {_KINDS[kind]}")
+        return ""
+    return f"must be {_KINDS[kind]}"
