@@ -1,49 +1,56 @@
 """The settings that benchmarks/ablation.py compares: each is the default, or a rival, with one thing changed."""
 
+from typing import Any
+
 from _ablation_tried import GarroteSLR, HeldMaskSLR, InertSLR
 
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, GradualMagnitude, RelaxedPath
 from slrprune.methods.base import Method
 
 
-def _free(**changes: object) -> SLR:
-    """SLR without a condition."""
-    return SLR(tolerance=None, **changes)  # type: ignore[arg-type]
+def _at_03(**changes: Any) -> SLR:
+    """SLR as the default was when most of this was measured: sigma 0.3."""
+    return SLR(**{"sigma": 0.3, **changes})
+
+
+def _free(**changes: Any) -> SLR:
+    """The same without a condition."""
+    return _at_03(**{"tolerance": None, **changes})
 
 
 _PATH = RelaxedPath()
 
 VARIANTS: dict[str, tuple[str, Method]] = {
-    "cubic_tolerant": ("the default: sigma 0.3, tolerance 0.3, cubic ramp over half of the run", SLR()),
-    "cubic": ("without the condition", _free()),
-    "cubic_conditional": ("the multipliers wait for condition 1 (tolerance 0)", SLR(tolerance=0.0)),
+    "sigma_05": ("the default", SLR(sigma=0.5)),
     "sigma_1_tolerant": ("sigma 1", SLR(sigma=1.0)),
-    "sigma_05": ("sigma 0.5", SLR(sigma=0.5)),
+    "cubic_tolerant": ("the default before: sigma 0.3", _at_03()),
     "sigma_01": ("sigma 0.1", SLR(sigma=0.1)),
+    "cubic": ("without the condition", _free()),
+    "cubic_conditional": ("the multipliers wait for condition 1 (tolerance 0)", _at_03(tolerance=0.0)),
     **{
-        f"end_{end}": (f"ramp over {end}% of the run", SLR(ramp=CubicRamp(end=end / 100)))
+        f"end_{end}": (f"ramp over {end}% of the run", _at_03(ramp=CubicRamp(end=end / 100)))
         for end in (10, 20, 30, 40, 70)
     },
     **{
-        f"held_{at}": (f"the mask held from {at}% of the run on", HeldMaskSLR(held_from=at / 100))
+        f"held_{at}": (f"the mask held from {at}% of the run on", HeldMaskSLR(sigma=0.3, held_from=at / 100))
         for at in (60, 75, 90)
     },
-    "inert_50": ("a kept weight counts 1.5 times", InertSLR(mu=0.5)),
-    "garrote": ("kept weights shrunk by the garrote", GarroteSLR()),
+    "inert_50": ("a kept weight counts 1.5 times", InertSLR(sigma=0.3, mu=0.5)),
+    "garrote": ("kept weights shrunk by the garrote", GarroteSLR(sigma=0.3)),
     "garrote_sigma_1": ("kept weights shrunk by the garrote, sigma 1", GarroteSLR(sigma=1.0)),
-    "soft": ("kept weights shrunk by soft thresholding", GarroteSLR(power=1.0)),
-    "interval_5": ("mask every 5 steps", SLR(interval=5)),
-    "interval_20": ("mask every 20 steps", SLR(interval=20)),
-    "decay_001": ("0.1% of the memory forgotten at each update", SLR(decay=0.001)),
-    "decay_01": ("1% of the memory forgotten at each update", SLR(decay=0.01)),
-    "path_tolerant": ("relaxed path in place of the sparsity ramp", SLR(ramp=_PATH)),
+    "soft": ("kept weights shrunk by soft thresholding, sigma 1", GarroteSLR(sigma=1.0, power=1.0)),
+    "interval_5": ("mask every 5 steps", _at_03(interval=5)),
+    "interval_20": ("mask every 20 steps", _at_03(interval=20)),
+    "decay_001": ("0.1% of the memory forgotten at each update", _at_03(decay=0.001)),
+    "decay_01": ("1% of the memory forgotten at each update", _at_03(decay=0.01)),
+    "path_tolerant": ("relaxed path in place of the sparsity ramp", _at_03(ramp=_PATH)),
     "cubic_late": ("no condition, ramp over 70% of the run", _free(ramp=CubicRamp(end=0.7))),
     "path": ("no condition, relaxed path", _free(ramp=_PATH)),
     "path_steered": (
         "as path; condition 1 holds it back, by a quarter of the run at most",
         _free(ramp=RelaxedPath(slack=0.25)),
     ),
-    "path_conditional": ("as path; the multipliers wait for condition 1", SLR(ramp=_PATH, tolerance=0.0)),
+    "path_conditional": ("as path; the multipliers wait for condition 1", _at_03(ramp=_PATH, tolerance=0.0)),
     "path_short": ("as path, over 30% of the run", _free(ramp=RelaxedPath(end=0.3))),
     "path_long": ("as path, over 70% of the run", _free(ramp=RelaxedPath(end=0.7))),
     "path_linear": ("as path, beta falls linearly", _free(ramp=RelaxedPath(power=1.0))),
@@ -70,12 +77,12 @@ VARIANTS: dict[str, tuple[str, Method]] = {
         for end in (10, 20, 30, 70)
     },
 }
-"""Name, what is different, and the method. Names that are not here are those of `slrprune.compare.find`."""
+"""Name, what is changed of the default before (sigma 0.3), and the method. Others are those of `compare.find`."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "rivals": ("gradual_magnitude", "gm_end_20", "gm_end_30", "gm_end_70", "dpf", "dpf_end_20", "dpf_end_70"),
-    "condition": ("cubic_tolerant", "cubic", "cubic_conditional", "path_conditional", "path_steered"),
-    "sigma": ("sigma_1_tolerant", "sigma_05", "sigma_01"),
+    "condition": ("sigma_05", "cubic_tolerant", "cubic", "cubic_conditional", "path_conditional", "path_steered"),
+    "sigma": ("sigma_05", "sigma_1_tolerant", "cubic_tolerant", "sigma_01"),
     "ramp": ("end_10", "end_20", "end_30", "end_70", "path_tolerant"),
     "rest": ("interval_5", "interval_20", "decay_001", "decay_01"),
     "tried": ("held_75", "inert_50", "garrote", "garrote_sigma_1", "soft"),

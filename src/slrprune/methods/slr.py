@@ -66,7 +66,7 @@ class SLR(Method):
     Accelerators decide on the device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
-        sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it.
+        sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 0.5 was chosen in docs/ablation.md.
         decay: fraction of R forgotten at each update, in [0, 1).
         tolerance: relative excess of the loss at which the multipliers stay, at least 0; 0 is as strict as published,
             None looks at no condition: with it and `sigma=1.0` the method is dynamic pruning with feedback.
@@ -78,7 +78,7 @@ class SLR(Method):
         Lin et al., ICLR 2020 (sigma = 1).
     """
 
-    sigma: RelativeStepsize | float = 0.3
+    sigma: RelativeStepsize | float = 0.5
     decay: float = 0.0
     tolerance: float | None = 0.3
     interval: int = 1
