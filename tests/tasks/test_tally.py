@@ -23,6 +23,18 @@ def test_the_same_thing_met_again_counts_once():
     assert len(tally) == 1
 
 
+def test_the_sentences_do_not_depend_on_what_was_met_first():
+    """The tables of a comparison tell equal sentences once; seeds and workers meet the same files in other orders."""
+    names = [f"{number}.png" for number in range(5)]
+    said = []
+    for order in (names, names[::-1]):
+        tally = Tally()
+        for name in order:
+            tally.add("the image cannot be read", name)
+        said.append(tally.sentences())
+    assert said[0] == said[1]
+
+
 def test_a_tally_is_no_part_of_a_fingerprint():
     tally = Tally()
     before = fingerprint({"tally": tally})

@@ -1,15 +1,16 @@
 """What a task had to leave out: bad input that was skipped, counted for the report."""
 
-from collections import Counter
+from heapq import nsmallest
 
 SHOWN = 3
-"""Names kept of each kind, for the report."""
+"""Names told of each kind, for the report."""
 
 
 class Tally:
-    """Counts of what was skipped, by reason, each with the first few names.
+    """Counts of what was skipped, by reason, each with the first few names in their own order.
 
-    It says what was met on the way, not how the task is set: fingerprints leave it out.
+    So the sentences of two runs are the same where they have met the same, whatever their seeds and processes. It says
+    what was met on the way, not how the task is set: fingerprints leave it out.
 
     Examples:
         >>> tally = Tally()
@@ -20,9 +21,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
-        self._counts: Counter[str] = Counter()
-        self._seen: set[tuple[str, str]] = set()
+        self._names: dict[str, set[str]] = {}
 
     def add(self, reason: str, name: str) -> None:
         """Notes one thing skipped, once however often it is met.
@@ -31,22 +30,16 @@ class Tally:
             reason: a clause, for example "images cannot be read"; equal ones are counted together.
             name: of the file, with its place in it if that helps.
         """
-        if (reason, name) in self._seen:
-            return
-        self._seen.add((reason, name))
-        self._counts[reason] += 1
-        if self._counts[reason] <= SHOWN:
-            self._names.setdefault(reason, []).append(name)
+        self._names.setdefault(reason, set()).add(name)
 
     def __len__(self) -> int:
         """How many things were skipped."""
-        return sum(self._counts.values())
+        return sum(map(len, self._names.values()))
 
     def sentences(self) -> tuple[str, ...]:
         """One sentence for each reason, in the order in which they were first met."""
-        return tuple(self._sentence(reason, count) for reason, count in self._counts.items())
+        return tuple(self._sentence(reason, names) for reason, names in self._names.items())
 
-    def _sentence(self, reason: str, count: int) -> str:
-        listed = ", ".join(self._names[reason])
-        more = f" and {count - SHOWN:,} more" if count > SHOWN else ""
-        return f"Skipped {count:,}, since {reason}: {listed}{more}."
+    def _sentence(self, reason: str, names: set[str]) -> str:
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        return f"Skipped {len(names):,}, since {reason}: {', '.join(nsmallest(SHOWN, names))}{more}."
