@@ -49,12 +49,12 @@ def _rows(records: Sequence[RunRecord]) -> str:
         runs[record.seed] = record.val_accuracy_after_cut or 0.0
     base = next((name for name in BASES if name in found), "")
     lines = [
-        f"| setting | what it is | seeds | validation accuracy | against `{base}` |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| setting | what it is | seeds | validation accuracy |" + (f" against `{base}` |" if base else ""),
+        "| --- | --- | ---: | ---: |" + (" ---: |" if base else ""),
     ]
     for name in sorted(found, key=lambda name: -summarize(list(found[name].values())).mean):
         what = VARIANTS[name][0] if name in VARIANTS else find([name])[0].description
-        lines.append(f"| {name} | {what} | {len(found[name])} | {_mean(found[name])} | {_lead(name, base, found)} |")
+        lines.append(f"| {name} | {what} | {len(found[name])} | {_mean(found[name])} |{_lead(name, base, found)}")
     return "\n".join(lines)
 
 
@@ -64,11 +64,12 @@ def _mean(values: Mapping[int, float]) -> str:
 
 
 def _lead(name: str, base: str, found: Mapping[str, Mapping[int, float]]) -> str:
-    difference = paired_difference(found[name], found.get(base, {}))
+    """The last cell of a row: nothing where the table has no base."""
+    difference = paired_difference(found[name], found[base]) if base else None
     if name == base or difference is None:
-        return ""
+        return " |" if base else ""
     interval = "" if difference.low is None else f" [{difference.low:+.2f}, {difference.high:+.2f}]"
-    return f"{difference.mean:+.2f}{interval}"
+    return f" {difference.mean:+.2f}{interval} |"
 
 
 def main() -> None:

@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast: for GPUs, and CPUs with bfloat16 instructions")
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast: for CPUs and GPUs that have it")
     parser.add_argument("--compile", action="store_true", help="compile the training step")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
