@@ -5,7 +5,7 @@ import math
 import pytest
 
 from slrprune.compare import Status, blocks, insert, to_markdown
-from slrprune.compare.chart import BARS, PLAIN, scale, sparkline
+from slrprune.compare.chart import BARS, PLAIN, scale, sparkline, thinned
 from slrprune.compare.text import all_notes, cells, header, title, verdict
 from slrprune.errors import DataError
 
@@ -245,6 +245,15 @@ def test_a_table_is_put_between_its_markers():
     for broken in ("no markers", text + "<!-- t:begin -->", "<!-- t:end --><!-- t:begin -->"):
         with pytest.raises(DataError, match=r"README\.md: must hold <!-- t:begin --> and <!-- t:end --> once each"):
             insert(broken, "t", "new", "README.md")
+
+
+@pytest.mark.parametrize("count", [1, 2, 49, 50, 51, 200])
+def test_a_long_curve_is_thinned_between_its_ends(count):
+    values = [float(value) for value in range(count)]
+    shown = thinned(values, 50)
+    assert len(shown) == min(count, 50)
+    assert (shown[0], shown[-1]) == (values[0], values[-1])
+    assert shown == sorted(set(shown))
 
 
 def test_a_sparkline_rises_with_its_values():

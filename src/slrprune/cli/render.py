@@ -7,8 +7,10 @@ from rich.table import Table
 
 from slrprune.cli.tables import new_table
 from slrprune.compare.block import Block
-from slrprune.compare.chart import BARS, PLAIN, scale, sparkline
+from slrprune.compare.chart import BARS, PLAIN, scale, sparkline, thinned
 from slrprune.compare.text import all_notes, cells, header, metric, title, verdict
+
+_WIDTH = 50  # characters of a curve: with names and figures beside it, it fits into 80 columns
 
 
 def show_blocks(console: Console, blocks: Sequence[Block], method: str = "slr") -> None:
@@ -46,10 +48,12 @@ def _show_chart(console: Console, block: Block) -> None:
     low, high = scale(list(curves.values()))
     levels = PLAIN if console.options.ascii_only else BARS
     split = "validation" if block.curve_split == "val" else block.curve_split
-    what = f"{metric(block)} after the cut, epoch by epoch"
+    longest = max(map(len, curves.values()))
+    every = "epoch by epoch" if longest <= _WIDTH else f"over {longest} epochs"
+    what = f"{metric(block)} after the cut, {every}"
     console.print(f"{what} ({split} split, {low:.1f}% to {high:.1f}%)", highlight=False)
     width = max(len(method) for method in curves)
     for method, values in curves.items():
-        line = f"  {method:<{width}}  {sparkline(values, low, high, levels)}  {values[0]:.1f} -> {values[-1]:.1f}"
+        line = f"  {method:<{width}}  {sparkline(thinned(values, _WIDTH), low, high, levels)}  {values[0]:.1f} -> {values[-1]:.1f}"
         console.print(line, markup=False, highlight=False)
     console.print()

@@ -26,6 +26,22 @@ def sparkline(values: Sequence[float], low: float, high: float, levels: str = BA
     return "".join(levels[int(share * top + 0.5)] for share in shares)
 
 
+def thinned(values: Sequence[float], width: int) -> list[float]:
+    """At most `width` of the values, evenly spaced, the first and the last among them.
+
+    Args:
+        values: any number.
+        width: at least 2.
+
+    Examples:
+        >>> thinned([0.0, 1.0, 2.0, 3.0, 4.0], 3)
+        [0.0, 2.0, 4.0]
+    """
+    if len(values) <= width:
+        return list(values)
+    return [values[round(place * (len(values) - 1) / (width - 1))] for place in range(width)]
+
+
 def scale(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
     """One scale for several curves, so that they can be compared: from the lowest value to the highest."""
     values = [value for curve in curves for value in curve]
