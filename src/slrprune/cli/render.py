@@ -54,6 +54,7 @@ def _show_chart(console: Console, block: Block) -> None:
     console.print(f"{what} ({split} split, {low:.1f}% to {high:.1f}%)", highlight=False)
     width = max(len(method) for method in curves)
     for method, values in curves.items():
-        line = f"  {method:<{width}}  {sparkline(thinned(values, _WIDTH), low, high, levels)}  {values[0]:.1f} -> {values[-1]:.1f}"
+        curve = sparkline(thinned(values, _WIDTH), low, high, levels)
+        line = f"  {method:<{width}}  {curve}  {values[0]:.1f} -> {values[-1]:.1f}"
         console.print(line, markup=False, highlight=False)
     console.print()
