@@ -48,7 +48,8 @@ def test_all_committed_records_can_be_read():
     files = [path for path in results.glob("*/**/*.json") if "identity" in json.loads(path.read_text())]
     assert len(files) > 100
     for path in files:
-        assert load_record(path).is_ok
+        record = load_record(path)
+        assert record.is_ok or record.reason  # one that diverged may be committed, too: with what happened
 
 
 def test_the_file_is_plain_json_with_the_fields_one_expects(record_of, tmp_path):
