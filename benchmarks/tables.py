@@ -62,6 +62,8 @@ TABLES = (
     Table("docs/ablation.md", "ablation", "ablation", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
     Table("docs/bccd.md", "bccd", "bccd", bccd.tables),
+    Table("docs/compare.md", "core", "core", compared),
+    Table("docs/compare.md", "core-without-dpf", "core", lambda path: compared(path, without=("dpf",))),
     Table("docs/compare.md", "folds", "digits_folds", compared),
     Table("docs/how_to_choose.md", "allocation", "allocation.json", runs(allocation.table)),
     Table("docs/how_to_choose.md", "sets", "digits_sets", compared),
