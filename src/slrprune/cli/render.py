@@ -10,7 +10,7 @@ from slrprune.compare.block import Block
 from slrprune.compare.chart import BARS, PLAIN, scale, sparkline, thinned
 from slrprune.compare.text import all_notes, cells, header, metric, title, verdict
 
-_WIDTH = 50  # characters of a curve: with names and figures beside it, it fits into 80 columns
+_WIDTH = 40  # characters of a curve: beside it the longest name of ours and the figures fit into 80 columns
 
 
 def show_blocks(console: Console, blocks: Sequence[Block], method: str = "slr") -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from slrprune.compare.block import Block, Row
 from slrprune.compare.statistics import Summary
+from slrprune.report.values import duration
 
 NONE = "-"
 
@@ -35,7 +36,7 @@ def cells(block: Block, row: Row) -> tuple[str, ...]:
         percent(row.drop),
         NONE if row.sparsity is None else f"{100 * row.sparsity:.2f}%{short}",
         NONE if row.compression is None else f"{row.compression:.1f}x",
-        duration(row.seconds),
+        NONE if row.seconds is None else duration(row.seconds),
         lead(row, names_rival=block.against is None),
     )
 
@@ -49,21 +50,6 @@ def _failed(row: Row) -> str:
     counts = {"diverged": row.diverged, "unmeasured": row.unmeasured}
     said = [f"{count} of {row.runs} {what}" for what, count in counts.items() if count]
     return f" ({', '.join(said)})" if said else ""
-
-
-def duration(seconds: float | None) -> str:
-    """A stretch of time.
-
-    Examples:
-        >>> duration(6.21), duration(86.2), duration(7512.0), duration(None)
-        ('6.2 s', '1 min 26 s', '2 h 5 min', '-')
-    """
-    if seconds is None:
-        return NONE
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def percent(summary: Summary | None) -> str:

@@ -108,10 +108,15 @@ def milliseconds(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A stretch of time as "6.2 s", "3 min 20 s" or "2 h 5 min"; a dash for None."""
+    """A stretch of time; a dash for None.
+
+    Examples:
+        >>> duration(6.21), duration(59.96), duration(86.2), duration(7512.0)
+        ('6.2 s', '1 min 0 s', '1 min 26 s', '2 h 5 min')
+    """
     if seconds is None:
         return DASH
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
