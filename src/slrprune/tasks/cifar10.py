@@ -42,7 +42,7 @@ class Cifar10(TensorTask):
         batch_size: of training batches.
         device: where data and models live; the images take 184 MB there.
         bf16: run forward passes under bfloat16 autocast. Faster on GPUs and on CPUs with bfloat16 instructions (AMX, or
-            AVX-512's: 250 ms a step of ResNet-20 in place of 390 on an EPYC), slower on others.
+            AVX-512's), slower on others.
 
     Raises:
         ArgumentError: a value out of range.

@@ -206,10 +206,10 @@ def _source(data: str | PathLike[str] | None, model: str | PathLike[str], masked
     found = next((file for file in files if file.is_file()), None)
     if found is not None:
         return Llama2cSource(found)
-    missing = f"there is no {model}.bin in {folder}, and none in its folder text"
+    missing = f"no {model}.bin in {folder}, and none in its folder text"
     if str(model) == SHIPPED:
-        raise DataError("text", missing, "Give the model as a file, a folder or a name of the hub.")
-    return HubSource(model, masked, "" if Path(model).is_dir() else f"T{missing[1:]}, either.")
+        raise DataError("text", f"there is {missing}", "Give the model as a file, a folder or a name of the hub.")
+    return HubSource(model, masked, "" if Path(model).is_dir() else f"There is {missing}, either.")
 
 
 def _objective(source: Source, tokens: Tokens, share: float) -> Objective:
