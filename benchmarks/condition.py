@@ -13,6 +13,8 @@ from slrprune.tasks import Digits
 
 METHODS: dict[str, slr.Method] = {
     "SLR()": slr.SLR(),
+    "SLR(sigma=0.3)": slr.SLR(sigma=0.3),
+    "SLR(sigma=1)": slr.SLR(sigma=1.0),
     "SLR(tolerance=0.0)": slr.SLR(tolerance=0.0),
     "SLR(tolerance=None)": slr.SLR(tolerance=None),
     "dpf: SLR(sigma=1, tolerance=None)": slr.SLR(sigma=1.0, tolerance=None),
