@@ -2,30 +2,35 @@
 
 from typing import Any
 
-from _ablation_tried import GarroteSLR, HeldMaskSLR, InertSLR
+from _ablation_tried import BoundedSLR, GarroteSLR, HeldMaskSLR, InertSLR, ShortenedSLR
 
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, GradualMagnitude, RelaxedPath
 from slrprune.methods.base import Method
 
 
 def _at_03(**changes: Any) -> SLR:
-    """SLR as the default was when most of this was measured: sigma 0.3."""
-    return SLR(**{"sigma": 0.3, **changes})
+    """SLR as the default was when most of this was measured: sigma 0.3, steps shortened by the loss's excess."""
+    return ShortenedSLR(**{"sigma": 0.3, **changes})
 
 
 def _free(**changes: Any) -> SLR:
     """The same without a condition."""
-    return _at_03(**{"tolerance": None, **changes})
+    return SLR(**{"sigma": 0.3, "tolerance": None, **changes})
 
 
 _PATH = RelaxedPath()
 
 VARIANTS: dict[str, tuple[str, Method]] = {
-    "sigma_05": ("the default", SLR(sigma=0.5)),
-    "sigma_1_tolerant": ("sigma 1", SLR(sigma=1.0)),
-    "cubic_tolerant": ("the default before: sigma 0.3", _at_03()),
-    "sigma_01": ("sigma 0.1", SLR(sigma=0.1)),
-    "cubic": ("without the condition", _free()),
+    "slr_sigma_1": ("the default with sigma 1", SLR(sigma=1.0)),
+    "slr_sigma_03": ("the default with sigma 0.3", SLR(sigma=0.3)),
+    "tolerance_005": ("the default with tolerance 0.005", SLR(tolerance=0.005)),
+    "free_05": ("the default without the condition", SLR(tolerance=None)),
+    "bounded_05": ("the default, its multipliers bounded in place of the condition", BoundedSLR(sigma=0.5)),
+    "bounded_1": ("the same with sigma 1", BoundedSLR(sigma=1.0)),
+    "sigma_05": ("sigma 0.5, steps shortened", ShortenedSLR(sigma=0.5)),
+    "sigma_1_tolerant": ("sigma 1, steps shortened", ShortenedSLR(sigma=1.0)),
+    "cubic_tolerant": ("sigma 0.3, steps shortened", _at_03()),
+    "cubic": ("without the condition, sigma 0.3", _free()),
     "cubic_conditional": ("the multipliers wait for condition 1 (tolerance 0)", _at_03(tolerance=0.0)),
     **{
         f"end_{end}": (f"ramp over {end}% of the run", _at_03(ramp=CubicRamp(end=end / 100)))
@@ -77,12 +82,17 @@ VARIANTS: dict[str, tuple[str, Method]] = {
         for end in (10, 20, 30, 70)
     },
 }
-"""Name, what is changed of the default before (sigma 0.3), and the method. Others are those of `compare.find`."""
+"""Name, what it is, and the method. Others are those of `compare.find`, so `slr`, the default.
+
+"Steps shortened" is the form of the condition before (`ShortenedSLR`). Rows from `cubic_conditional` on have it, with
+sigma 0.3, unless they say "no condition"; what they say is the one thing that is changed.
+"""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "rivals": ("gradual_magnitude", "gm_end_20", "gm_end_30", "gm_end_70", "dpf", "dpf_end_20", "dpf_end_70"),
-    "condition": ("sigma_05", "cubic_tolerant", "cubic", "cubic_conditional", "path_conditional", "path_steered"),
-    "sigma": ("sigma_05", "sigma_1_tolerant", "cubic_tolerant", "sigma_01"),
+    "condition": ("slr", "free_05", "tolerance_005", "bounded_05", "sigma_05", "dpf", "gradual_magnitude"),
+    "sigma": ("slr", "slr_sigma_1", "slr_sigma_03"),
+    "before": ("sigma_05", "sigma_1_tolerant", "cubic_tolerant", "cubic", "cubic_conditional", "path_steered"),
     "ramp": ("end_10", "end_20", "end_30", "end_70", "path_tolerant"),
     "rest": ("interval_5", "interval_20", "decay_001", "decay_01"),
     "tried": ("held_75", "inert_50", "garrote", "garrote_sigma_1", "soft"),

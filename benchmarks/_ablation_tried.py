@@ -13,7 +13,53 @@ from slrprune.methods.surrogate import holds, observe_loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldMaskSLR(SLR):
+class ShortenedSLR(SLR):
+    """SLR as the default was before: where condition 1 fails, the multipliers take less of a step, or nothing.
+
+    They take sigma max(0, 1 - (f_20 / f_200 - 1) / tolerance) for a positive loss, with f_20 and f_200 its averages
+    over about 20 and 200 steps. For a constant sigma and updates at every step, on the CPU.
+
+    Args:
+        tolerance: relative excess of the loss at which the multipliers stay, at least 0; 0 is as strict as published.
+    """
+
+    tolerance: float | None = 0.3
+
+    def _next_sigma(self, state: MethodState, moment: Moment) -> float:
+        fast, slow = float(state.scalars["fast"]), float(state.scalars["slow"])
+        if fast < slow:
+            share = 1.0
+        else:
+            share = max(0.0, 1 - (fast / slow - 1) / self.tolerance) if self.tolerance and slow > 0 else 0.0
+        return share * super()._next_sigma(state, moment)
+
+    def _refuses(self, problem: Problem, state: MethodState, points: Sequence[Tensor]) -> bool:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundedSLR(SLR):
+    """SLR with safeguarded multipliers: a step takes none beyond the largest there is, whatever the loss does.
+
+    As in safeguarded augmented Lagrangian methods (Andreani, Birgin, Martinez, Schuverdt 2007), with the budget's
+    threshold for the box. Without a condition. One budget, CPU only.
+    """
+
+    tolerance: float | None = None
+
+    def _points(
+        self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
+    ) -> tuple[list[Tensor], bool | Tensor]:
+        masks, memories = state.tensors["mask"], state.tensors["memory"]
+        largest = [memory.masked_fill(mask, 0.0).abs().amax() for mask, memory in zip(masks, memories, strict=True)]
+        bound = torch.stack(largest).amax()
+        points, refused = super()._points(problem, state, moment, sigma, decay)
+        pairs = zip(masks, points, strict=True)
+        return [torch.where(mask, point, point.clamp(-bound, bound)) for mask, point in pairs], refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldMaskSLR(ShortenedSLR):
     """SLR whose mask is held from a time of the run on, while the weights train on.
 
     Args:
@@ -30,7 +76,7 @@ class HeldMaskSLR(SLR):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InertSLR(SLR):
+class InertSLR(ShortenedSLR):
     """SLR with a proximal term in the cardinality subproblem: Z minimizes ||Z - V||^2 + mu ||Z - Z_before||^2 over S.
 
     An entry off the support enters only when its memory exceeds 1 + mu times the weight that it replaces.
@@ -47,7 +93,7 @@ class InertSLR(SLR):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GarroteSLR(SLR):
+class GarroteSLR(ShortenedSLR):
     """SLR whose kept weights are V (1 - (tau / |V|)^power), tau the largest magnitude that was dropped.
 
     So a weight enters and leaves the support at zero, without a jump: the nonnegative garrote (Breiman 1995) with the
@@ -69,8 +115,8 @@ class GarroteSLR(SLR):
         """One step of V, its support, and the shrunk values on it."""
         observe_loss(state, moment)
         state.iteration += 1
-        sigma = state.numbers["stepsize"] = self._next_sigma(state, moment)
-        share, threshold = self._share(state, sigma, problem.device), float(state.scalars["threshold"])
+        sigma = share = state.numbers["stepsize"] = self._next_sigma(state, moment)
+        threshold = float(state.scalars["threshold"])
         points = []
         for weight, mask, memory in zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True):
             before = self._shrunk(mask, memory, threshold)

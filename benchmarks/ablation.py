@@ -20,8 +20,8 @@ from small_cifar import SmallCifar
 from slrprune.compare import MethodArm, Plan, RunRecord, Target, compare, find, insert, load_records
 from slrprune.compare.statistics import paired_difference, summarize
 
-BASES = ("sigma_05", "cubic_tolerant")
-"""Differences are taken to the first of these that a table has: the present default, or the one before."""
+BASES = ("slr", "sigma_05", "cubic_tolerant")
+"""Differences are taken to the first of these that a table has: the present default, or those before."""
 
 
 def table(records: Sequence[RunRecord]) -> str:
@@ -30,13 +30,18 @@ def table(records: Sequence[RunRecord]) -> str:
     Runs of other conditions (data, dense nets, recipe) stay apart.
     """
     grouped: dict[tuple[str, ...], list[RunRecord]] = {}
+    starts: dict[str, set[float]] = {}  # conditions: accuracies of the dense nets
     for record in records:
         if record.val_accuracy_after_cut is not None:
             precision = "bfloat16" if record.task_settings.get("bf16") else "float32"
             rate = re.search(r"lr=([0-9.e-]+)", record.recipe)
             what = (f"{record.epochs} epochs", precision, f"learning rate {rate[1] if rate else 'unknown'}")
             grouped.setdefault((record.target, *what, record.conditions), []).append(record)
-    parts = [f"**{', '.join(key[:-1])}**\n\n{_rows(grouped[key])}" for key in sorted(grouped)]
+            starts.setdefault(record.conditions, set()).add(record.dense_val_accuracy or 0.0)
+    parts = []
+    for *what, conditions in sorted(grouped):
+        dense = ", ".join(dict.fromkeys(f"{value:.1f}" for value in sorted(starts[conditions])))
+        parts.append(f"**{', '.join(what)}, dense nets at {dense}**\n\n{_rows(grouped[(*what, conditions)])}")
     return "\n\n".join(parts)
 
 
@@ -84,6 +89,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--lr", type=float, help="learning rate of all runs, in place of the recipe's")
+    parser.add_argument("--dense-epochs", type=int, help="length of the dense training, in place of the recipe's")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.95])
     args = parser.parse_args()
@@ -100,6 +106,8 @@ def main() -> None:
     task = SmallCifar(args.data, bf16=args.bf16)
     if args.lr is not None:
         task.pruning_recipe = replace(task.pruning_recipe, lr=args.lr)
+    if args.dense_epochs is not None:
+        task.dense_recipe = replace(task.dense_recipe, epochs=args.dense_epochs)
     compare(task, plan, args.out, workers=args.workers, tests=False)
 
 

@@ -11,7 +11,7 @@ from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, Global, N
 from slrprune.errors import ArgumentError
 from slrprune.methods import ConstantStepsize, Ramp, RelativeStepsize
 from slrprune.methods.base import MethodState, Moment, Problem
-from slrprune.methods.surrogate import share_of_step
+from slrprune.methods.crowding import crowds, remember_largest
 
 STEPS, LR = 24, 0.1
 
@@ -206,80 +206,102 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
     assert 5 < waited < 35  # both cases were met
 
 
-def test_without_tolerance_the_multipliers_stay_where_the_condition_fails() -> None:
-    steps = 40
-    weight = nn.Parameter(torch.tensor([4.0, 3.0, 0.0, 0.0], dtype=torch.float64))
+CUT_OFF = torch.tensor([2.0, 1.0, -1.0, 0.5], dtype=torch.float64)
+
+
+def _pushed(pushes: list[float], losses: list[float], tolerance: float | None, interval: int = 1) -> Pruner:
+    """Half of 8 weights are cut off; then each step brings a loss and pushes the entries off the support outwards."""
+    weight = nn.Parameter(torch.cat([torch.tensor([9.0, 8.0, 7.0, 6.0], dtype=torch.float64), CUT_OFF]))
     model = nn.Module()
     model.weight = weight
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    method = SLR(sigma=0.5, ramp=NoRamp(), tolerance=0.0)
+    method = SLR(sigma=0.5, ramp=NoRamp(), tolerance=tolerance, interval=interval)
+    steps = interval + len(losses)
     pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=method)
-    moved = 0
-    expected = torch.zeros(2, dtype=torch.float64)
-    for step in range(steps):
-        weight.grad = torch.tensor([0.0, 0.0, 0.01, -0.02], dtype=torch.float64)
+    for _ in range(interval):
+        pruner.step(1.0)
+    for loss in losses:
+        weight.grad = torch.cat([torch.zeros(4), -2 * torch.tensor(pushes)]).double()
         optimizer.step()
-        pruner.step(1.0 + 0.3 * math.sin(step / 3))
-        if step == 0:  # everything was on the support still
-            expected -= weight.grad[2:]
-        elif pruner.records()[-1].first_condition:
-            expected -= 0.5 * weight.grad[2:]
-            moved += 1
-        memory = pruner.state_dict()["tensors"]["memory"]["weight"]
-        assert torch.allclose(memory[2:], expected, rtol=1e-12, atol=1e-15), step
-    assert 5 < moved < 35
-
-
-def test_multipliers_move_less_the_farther_the_loss_is_above_its_average() -> None:
-    steps, tolerance = 60, 0.2
-    weight = nn.Parameter(torch.tensor([4.0, 3.0, 0.0, 0.0], dtype=torch.float64))
-    model = nn.Module()
-    model.weight = weight
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    method = SLR(sigma=0.5, ramp=NoRamp(), tolerance=tolerance)
-    pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=method)
-    expected, shares, fast, slow = torch.zeros(2, dtype=torch.float64), [], None, None
-    for step in range(steps):
-        weight.grad = torch.tensor([0.0, 0.0, 0.01, -0.02], dtype=torch.float64)
-        optimizer.step()
-        loss = 1.0 + 0.9 * math.sin(step / 6)
         pruner.step(loss)
-        fast = loss if fast is None else fast + 0.05 * (loss - fast)
-        slow = loss if slow is None else slow + 0.005 * (loss - slow)
-        share = 1.0 if fast < slow else max(0.0, 1 - (fast / slow - 1) / tolerance)
-        if step == 0:  # everything was on the support still
-            expected -= weight.grad[2:]
-        else:
-            expected -= 0.5 * share * weight.grad[2:]
-            shares.append(share)
-        memory = pruner.state_dict()["tensors"]["memory"]["weight"]
-        assert torch.allclose(memory[2:], expected, rtol=1e-10, atol=1e-14), step
-    assert 0.0 in shares  # all three cases were met
-    assert 1.0 in shares
-    assert sum(0 < share < 1 for share in shares) > 5
+    return pruner
 
 
+@pytest.mark.parametrize("interval", [1, 2])
 @pytest.mark.parametrize(
-    ("fast", "slow", "share"),
+    ("pushes", "loss", "tolerance", "refused"),
     [
-        (0.9, 1.0, 1.0),
-        (1.0, 1.0, 1.0),
-        (1.1, 1.0, 0.5),
-        (1.3, 1.0, 0.0),
-        (-2.0, -1.0, 1.0),
-        (-1.0, -2.0, 0.0),
-        (0, 0, 0),
+        ([0.1, 1.1, -1.1, 0.0], 5.0, 0.5, True),  # three entries rise above 2, two of the four weights are allowed
+        ([0.1, 1.1, -0.9, 0.0], 5.0, 0.5, False),
+        ([0.1, 1.1, -1.1, 0.0], 5.0, 0.75, False),
+        ([0.1, 1.1, -1.1, 0.0], 0.5, 0.5, False),  # the condition holds
+        ([0.1, 1.1, -1.1, 0.0], 5.0, None, False),
+        ([0.1, 0.0, 0.0, 0.0], 5.0, 0.0, False),  # one may always
+        ([0.1, 1.1, 0.0, 0.0], 5.0, 0.0, True),
+        ([-1.0, 0.9, -0.9, 1.0], 5.0, 0.0, False),  # nothing rises above what was there
     ],
 )
-def test_share_of_a_step_also_where_an_excess_has_no_size(fast: float, slow: float, share: float) -> None:
-    averages = {"fast": torch.tensor(fast, dtype=torch.float64), "slow": torch.tensor(slow, dtype=torch.float64)}
-    state = MethodState(tensors={}, scalars=averages, numbers={})
-    assert float(share_of_step(state, 0.2)) == pytest.approx(share, abs=1e-12)
+def test_multipliers_wait_where_the_condition_fails_and_a_step_would_crowd_the_support(
+    pushes: list[float], loss: float, tolerance: float | None, refused: bool, interval: int
+) -> None:
+    pruner = _pushed(pushes, [loss], tolerance, interval)
+    expected = CUT_OFF if refused else CUT_OFF + torch.tensor(pushes).double()
+    stored = pruner.state_dict()["tensors"]
+    assert torch.allclose(stored["memory"]["weight"][4:], expected, rtol=1e-12, atol=1e-15)
+    if interval == 1:
+        assert pruner.records()[-1].stepsize == (0.0 if refused else 0.5)
+        assert pruner.records()[-1].first_condition == float(loss < 1)
 
 
-@pytest.mark.parametrize("tolerance", [-0.1, math.inf, math.nan])
+def test_within_an_interval_the_bound_is_that_of_the_last_update() -> None:
+    """No step alone lifts an entry above it; two of them lift two, so that the second is refused."""
+    pushes = [0.0, 0.6, -0.6, 0.0]
+    pruner = _pushed(pushes, [5.0, 5.0], 0.25, interval=3)
+    memory = pruner.state_dict()["tensors"]["memory"]["weight"][4:]
+    assert torch.allclose(memory, CUT_OFF + torch.tensor(pushes).double(), rtol=1e-12)
+
+
+def test_every_budget_has_its_own_bound_and_the_entries_of_all_are_counted() -> None:
+    problem = Problem(
+        ("a", "b"),
+        (torch.tensor([9.0, 5.0, 4.0]), torch.tensor([0.9, 0.5, 0.4, 0.0])),
+        ((Unstructured(2 / 3), (0,)), (Unstructured(0.75), (1,))),
+    )
+    masks = [torch.tensor([True, False, False]), torch.tensor([True, False, False, False])]
+    state = MethodState(tensors={})
+    points = list(problem.weights)
+    assert not crowds(problem, state, masks, points, 0.0)  # nothing is known yet
+    remember_largest(problem, state, masks, points)
+    assert [float(value) for value in state.scalars.values()] == [5.0, 0.5]
+    higher = [torch.tensor([9.0, -5.1, 4.0]), torch.tensor([0.9, 0.6, -0.6, 0.3])]
+    assert crowds(problem, state, masks, higher, 0.5)  # three, of two that are kept
+    assert crowds(problem, state, masks, higher, 1.0)
+    assert not crowds(problem, state, masks, higher, 1.5)
+    assert not crowds(problem, state, masks, [points[0], torch.tensor([0.1, 0.6, 0.5, 0.3])], 0.0)
+
+
+def test_decisions_of_a_device_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On accelerators nobody looks at the decision; here the same one is handed on as a tensor."""
+    decide, seen = SLR._refuses, []
+
+    def on_device(self: SLR, *args: object) -> Tensor:
+        seen.append(bool(decide(self, *args)))  # type: ignore[arg-type]
+        return torch.tensor(seen[-1])
+
+    method = SLR(sigma=1.0, ramp=CubicRamp(), tolerance=0.01)
+    one, other = Two(), Two()
+    here = _trained(one, method)
+    monkeypatch.setattr(SLR, "_refuses", on_device)
+    there = _trained(other, method)
+    assert True in seen
+    assert False in seen
+    assert all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+    assert [record.stepsize for record in here.records()] == [record.stepsize for record in there.records()]
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1.1, math.nan])
 def test_tolerance_that_is_none_is_refused(tolerance: float) -> None:
-    with pytest.raises(ArgumentError, match=rf"SLR\(tolerance={tolerance}\): tolerance must be at least 0, or None"):
+    with pytest.raises(ArgumentError, match=rf"SLR\(tolerance={tolerance}\): tolerance must be in \[0, 1\], or None"):
         SLR(tolerance=tolerance)
 
 
@@ -388,7 +410,7 @@ def test_refuses(make: Callable[[], SLR], message: str) -> None:
 
 
 def test_cosine_stepsize_runs_through_the_method() -> None:
-    pruner = _trained(Two(), SLR(sigma=CosineStepsize(1.0, 0.1)))
+    pruner = _trained(Two(), SLR(sigma=CosineStepsize(1.0, 0.1), tolerance=None))
     stepsizes = [record.stepsize for record in pruner.records()]
     assert stepsizes[-1] == pytest.approx(0.1)
     assert stepsizes == sorted(stepsizes, reverse=True)

@@ -30,21 +30,6 @@ def holds(state: MethodState) -> Tensor:
     return state.scalars["fast"] < state.scalars["slow"]
 
 
-def share_of_step(state: MethodState, tolerance: float) -> Tensor:
-    """How much of a multiplier step is taken: 1 where condition 1 holds, falling to 0 along the loss's excess (eq. 24).
-
-    Args:
-        state: with the two averages of the loss.
-        tolerance: relative excess of the short average over the long one from which on nothing is taken, at least 0.
-
-    Returns:
-        A 0-dim float64 tensor in [0, 1]. Where the long average is not positive an excess has no size: then 0 or 1.
-    """
-    fast, slow = state.scalars["fast"], state.scalars["slow"]
-    allowed = slow.clamp(min=0) * tolerance
-    return torch.where(holds(state), 1.0, (1 - (fast - slow) / allowed).clamp(0, 1).nan_to_num(0.0))
-
-
 def next_relaxation(ramp: Ramp, state: MethodState, moment: Moment) -> float | Tensor:
     """beta from this update on; moves the path's clock.
 
