@@ -1,4 +1,4 @@
-"""What surrogate condition 1 does for SLR under one global budget: with it, without it, and the rivals, on digits.
+"""What surrogate condition 1 does for SLR under one global budget: its forms, none, and the rivals, on digits.
 
     python benchmarks/condition.py --out benchmarks/results/condition.json --into docs/ablation.md
 
@@ -6,6 +6,7 @@ Every run starts from the same dense nets (5 epochs) as those of benchmarks/allo
 """
 
 import torch
+from _ablation_tried import BoundedSLR, ShortenedSLR
 from _digits_runs import Runs, dense_starts, keep, pruned, read_arguments, to_markdown
 
 import slrprune as slr
@@ -16,16 +17,17 @@ METHODS: dict[str, slr.Method] = {
     "SLR(sigma=0.3)": slr.SLR(sigma=0.3),
     "SLR(sigma=1)": slr.SLR(sigma=1.0),
     "SLR(tolerance=0.0)": slr.SLR(tolerance=0.0),
-    "SLR(tolerance=None)": slr.SLR(tolerance=None),
-    "dpf: SLR(sigma=1, tolerance=None)": slr.SLR(sigma=1.0, tolerance=None),
-    "GradualMagnitude()": slr.GradualMagnitude(),
+    "before": ShortenedSLR(),
+    "bounded": BoundedSLR(),
+    "dpf": slr.SLR(sigma=1.0, tolerance=None),
+    "gradual_magnitude": slr.GradualMagnitude(),
 }
 GROUNDS = (*((sparsity, epochs) for sparsity in (0.9, 0.95, 0.98) for epochs in (4, 20)), (0.99, 20))
 
 
 def table(runs: Runs) -> str:
     """A row for every budget, a column for every method."""
-    return to_markdown("budget", (f"`{name}`" for name in METHODS), runs)
+    return to_markdown("budget", (f"`{name}`" if "(" in name else name for name in METHODS), runs)
 
 
 def main() -> None:
