@@ -11,6 +11,9 @@ torchao_lasso   its element-wise soft threshold (`ProxLasso`), whose strength an
                 README's. Whatever it leaves too much is taken by the hard cut at the end.
 
 PAT's global budget has no floor per layer, as ours has, so that it may empty a layer; that is its own behaviour.
+
+torchao 0.18 writes its zeros through `reshape(-1, 1)`, which copies a weight in channels-last format, so that nothing is
+pruned and nothing is said. The adapter lays the weights out row by row before; activations stay as they are.
 """
 
 from dataclasses import dataclass
@@ -126,6 +129,8 @@ def _of_channel(constraint: Channel) -> dict[str, Any]:
 
 def _move(optimizer: Optimizer, weights: list[nn.Parameter], options: dict[str, Any]) -> None:
     """Moves `weights` into a parameter group of their own with PAT's options, all else as in the group they leave."""
+    for weight in weights:
+        weight.data = weight.data.contiguous()
     chosen = {id(weight) for weight in weights}
     homes = [group for group in optimizer.param_groups if any(id(parameter) in chosen for parameter in group["params"])]
     if len(homes) != 1:

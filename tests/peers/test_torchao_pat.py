@@ -1,6 +1,7 @@
 """torchao's pruning-aware optimizer as an arm."""
 
 import pytest
+import torch
 
 from slrprune import NM, Channel, Global, Unstructured
 from slrprune.compare import Target
@@ -31,8 +32,9 @@ def test_both_arms_reach_the_sparsity_asked_for(pat, records_of):
     ("rules", "share"),
     [(Global(0.8), 0.8), (Unstructured(0.75), 0.75), (Channel(0.5), 0.5)],
 )
-def test_the_hard_constraint_itself_reaches_the_target_before_the_cut(pat, short_digits, rules, share):
-    model = short_digits.build_model()
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_hard_constraint_itself_reaches_the_target_before_the_cut(pat, short_digits, rules, share, layout):
+    model = short_digits.build_model().to(memory_format=layout)
     optimizer = short_digits.pruning_recipe.optimizer(model)
     trainer = pat.HardConstraint()(model, optimizer, rules, 10)
     zeros = []
