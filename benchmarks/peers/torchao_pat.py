@@ -12,8 +12,8 @@ torchao_lasso   its element-wise soft threshold (`ProxLasso`), whose strength an
 
 PAT's global budget has no floor per layer, as ours has, so that it may empty a layer; that is its own behaviour.
 
-torchao 0.18 writes its zeros through `reshape(-1, 1)`, which copies a weight in channels-last format, so that nothing is
-pruned and nothing is said. The adapter lays the weights out row by row before; activations stay as they are.
+torchao 0.18 writes its zeros through `reshape(-1, 1)`, which copies a weight in channels-last format, so that nothing
+is pruned and nothing is said. The adapter lays the weights out row by row before; activations stay as they are.
 """
 
 from dataclasses import dataclass
