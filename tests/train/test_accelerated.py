@@ -1,6 +1,7 @@
 """The engine on Accelerate: its steps are those of plain torch, and what it brings besides."""
 
 import copy
+import re
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from slrprune.errors import ArgumentError, MissingExtraError, StateError, UsageError
-from slrprune.tasks import AdamWRecipe, SGDRecipe
+from slrprune.tasks import AdamRecipe, AdamWRecipe, SGDRecipe
 from slrprune.train import Accelerated, DenseTrainer, Move, Plain
 from slrprune.train.loop import DataOrder, Loop
 from slrprune.train.trackers import Tracker
@@ -182,13 +183,42 @@ def test_a_loop_of_another_length_takes_no_state(configured):
         longer.load_state_dict(states[0])
 
 
-def test_a_loop_with_another_optimizer_takes_no_state(configured):
+def state_under(recipe):
+    """Of a loop after its last epoch."""
     import run_task
 
     task, states = run_task.blobs(), []
-    loop = Loop(task.build_model(), task, SGDRecipe(epochs=2, lr=0.1), order=DataOrder())
+    loop = Loop(task.build_model(), task, recipe, order=DataOrder())
     loop.run(on_epoch=lambda loss: states.append(loop.state_dict()))
-    other = Loop(task.build_model(), task, AdamWRecipe(epochs=2, lr=0.1), order=DataOrder())
-    with pytest.raises(StateError, match=r"of another optimizer, without .*betas.*; this run has AdamW\. Resume it"):
-        other.load_state_dict(states[0])
-    Loop(task.build_model(), task, SGDRecipe(epochs=2, lr=0.3), order=DataOrder()).load_state_dict(states[0])
+    return states[-1]
+
+
+def loop_under(recipe):
+    import run_task
+
+    task = run_task.blobs()
+    return Loop(task.build_model(), task, recipe, order=DataOrder())
+
+
+OTHERS = [(SGDRecipe, AdamWRecipe), (AdamRecipe, AdamWRecipe), (AdamWRecipe, AdamRecipe)]
+
+
+@pytest.mark.parametrize(("begun", "other"), OTHERS)
+def test_a_loop_with_another_optimizer_takes_no_state(configured, begun, other):
+    state = state_under(begun(epochs=1, lr=0.1))
+    names = [re.escape(state_under(kind(epochs=1, lr=0.1))["optimizer_class"]) for kind in (begun, other)]
+    loop = loop_under(other(epochs=1, lr=0.1))
+    with pytest.raises(StateError, match=r"of another optimizer, {}; this run has {}\. Resume it".format(*names)):
+        loop.load_state_dict(state)
+    assert loop.optimizer.state_dict()["state"] == {}
+    loop_under(begun(epochs=1, lr=0.3)).load_state_dict(state)
+
+
+def test_a_state_of_before_names_no_class_and_is_told_by_its_settings(configured):
+    state = state_under(SGDRecipe(epochs=1, lr=0.1))
+    assert state.pop("optimizer_class") == "torch.optim.sgd.SGD"
+    with pytest.raises(StateError, match=r"of another optimizer, without .*betas.*; this run has .*AdamW\. Resume it"):
+        loop_under(AdamWRecipe(epochs=1, lr=0.1)).load_state_dict(state)
+    loop = loop_under(SGDRecipe(epochs=1, lr=0.1))
+    loop.load_state_dict(state)
+    assert loop.at.steps == 6

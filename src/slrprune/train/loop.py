@@ -173,6 +173,7 @@ class Loop:
             "position": vars(self.at).copy(),
             "total_steps": self.total_steps,
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_class": _class_of(self.optimizer),
             "scheduler": self.scheduler.state_dict(),
             "engine": self.engine.state_dict(),
             "guard": self._guard.state_dict(),
@@ -183,12 +184,12 @@ class Loop:
         """Takes back what `state_dict` returned; the model and the trainer are loaded beside it.
 
         Raises:
-            StateError: the state of a run of another length, or of one with another kind of optimizer.
+            StateError: the state of a run of another length, or of one with an optimizer of another class.
         """
         if state["total_steps"] != self.total_steps:
             problem = f"the state is of a run of {state['total_steps']} steps, this one has {self.total_steps}"
             raise StateError("Loop.load_state_dict", problem, "They must agree.")
-        _check_optimizer(self.optimizer, state["optimizer"])
+        _check_optimizer(self.optimizer, state)
         self.scheduler.load_state_dict(state["scheduler"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.engine.load_state_dict(state["engine"])
@@ -305,9 +306,16 @@ def _check_scheduler(scheduler: LRScheduler, total_steps: int) -> None:
 
 
 def _check_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Refuses the state of another kind of optimizer, which torch would take, or fail at with a KeyError."""
-    saved, own = (set(groups[0]) for groups in (state["param_groups"], optimizer.param_groups))
-    if saved - own and own - saved:  # between two versions of torch one kind only gains or only loses settings
-        kind = type(optimizer).__name__
-        problem = f"the state is of another optimizer, without {', '.join(sorted(own - saved))}; this run has {kind}"
+    """Refuses the state of another optimizer: torch would take that of Adam for AdamW, or fail with a KeyError."""
+    own, told = _class_of(optimizer), state.get("optimizer_class")
+    if told is None:  # a state of before: between two versions of torch one kind only gains or only loses settings
+        there, here = (set(groups[0]) for groups in (state["optimizer"]["param_groups"], optimizer.param_groups))
+        told = f"without {', '.join(sorted(here - there))}" if there - here and here - there else own
+    if told != own:
+        problem = f"the state is of another optimizer, {told}; this run has {own}"
         raise StateError("Loop.load_state_dict", problem, "Resume it with the recipe that it was begun with.")
+
+
+def _class_of(optimizer: Optimizer) -> str:
+    kind = type(optimizer)
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -83,7 +83,8 @@ def resume(folder: Path, *, observer: Observer | None = None, command: str | Non
     Raises:
         DataError: no run lies there, or all its checkpoints are damaged.
         UsageError: the run has come to its end.
-        StateError: a checkpoint of another model, method, number of processes or newer version; nothing is changed.
+        StateError: a checkpoint of another model, method, optimizer, number of processes or newer version; nothing is
+            changed.
         Interrupted, CheckpointWriteError, MissingExtraError, SlrpruneError: as `run`.
     """
     RunFolder(folder).check_resumable()

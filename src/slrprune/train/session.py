@@ -70,17 +70,21 @@ class Session:
         rules = pruning_rules(self.plan.config, model)
         prune = PrunePhase(self.plan, model, rules.rules, teacher)
         found = self.checkpoints.newest()
+        retrain: RetrainPhase | None = None
         if found is None:
             self._begin(prune, figures)
         else:
-            self._go_on(prune, found)
+            self._check_processes(found)
+            prune.load_state_dict(found.state)
+            if self.plan.config.retrain and found.state["phase"] == RetrainPhase.name:
+                retrain = RetrainPhase(prune, teacher)
+                retrain.load_state_dict(found.state)
+            self._go_on(prune, found)  # nothing is written before every part has taken its state
         if found is None or found.state["phase"] == prune.name:
             self._drive(prune)
             self._cut(prune)
         if self.plan.config.retrain:
-            retrain = RetrainPhase(prune, teacher)
-            if found is not None and found.state["phase"] == retrain.name:
-                retrain.load_state_dict(found.state)
+            retrain = retrain or RetrainPhase(prune, teacher)
             self._drive(retrain)
             self._end(retrain)
         return prune, rules
@@ -135,8 +139,6 @@ class Session:
 
     def _go_on(self, prune: PrunePhase, found: Found) -> None:
         state = found.state
-        self._check_processes(found)
-        prune.load_state_dict(state)
         self.facts = dict(state["facts"])
         self._written = len(prune.pruner.records())
         step = state["step"]
