@@ -14,7 +14,7 @@ from torch import nn
 from slrprune.compare.identity import fingerprint
 from slrprune.errors import ArgumentError, DataError, MissingExtraError, StateError, UsageError
 from slrprune.tasks import AdamWRecipe, ImageNet, SGDRecipe
-from slrprune.tasks.imagenet_recipes import RECIPES
+from slrprune.tasks.imagenet_recipes import RECIPES, is_layer_normalized
 
 CLASSES = ("n01", "n02", "n03")
 
@@ -184,6 +184,9 @@ def test_a_broken_torchvision_is_one_sentence(original, tmp_path):
         ("swin_tiny_patch4_window7_224", AdamWRecipe),
         ("vit_tiny_patch16_224", AdamWRecipe),
         ("convnext_tiny", AdamWRecipe),
+        ("poolformer_s12", AdamWRecipe),  # GroupNorm with one group
+        ("efficientvit_b0", SGDRecipe),  # BatchNorm, and one LayerNorm in the head
+        ("inception_next_atto", SGDRecipe),
     ],
 )
 def test_the_network_decides_how_it_is_trained(original, model, kind):
@@ -193,6 +196,22 @@ def test_the_network_decides_how_it_is_trained(original, model, kind):
     assert (type(task.dense_recipe), type(task.pruning_recipe)) == (kind, kind)
     assert task.pruning_recipe.epochs == 50
     assert fingerprint(task) == fingerprint(make(original, model=model, optimizer="sgd"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([], False),
+        ([nn.LayerNorm(4)], True),
+        ([nn.BatchNorm2d(4), nn.LayerNorm(4)], True),
+        ([nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.LayerNorm(4)], False),
+        ([nn.InstanceNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm(4)], False),
+        ([nn.BatchNorm2d(4), nn.GroupNorm(1, 4)], True),
+        ([nn.Linear(4, 4), nn.Linear(4, 4), nn.Sequential(nn.LayerNorm(4))], True),
+    ],
+)
+def test_the_half_of_the_normalization_layers_decides(layers, expected):
+    assert is_layer_normalized(nn.Sequential(*layers)) is expected
 
 
 def test_the_optimizer_may_be_chosen(original):

@@ -37,8 +37,8 @@ class ImageNet(Task):
             a choice made on held-out ones needs dense weights of your own.
         size: side of the input in pixels; None takes the network's own.
         label_smoothing: of the training loss, in [0, 1).
-        optimizer: "sgd" or "adamw", each with recipes of its own; None takes "adamw" for networks with LayerNorm
-            (transformers, MLP mixers) and "sgd" for all others.
+        optimizer: "sgd" or "adamw", each with recipes of its own; None takes "adamw" where at least half of
+            the normalization layers are LayerNorm (transformers, MLP mixers) and "sgd" for all others.
         batch_size: of training batches, at least 1.
         workers: processes that read images ahead; 0 reads in this one.
         strict: decode every image once at the start and refuse the first bad one by name; otherwise bad images are

@@ -1,8 +1,8 @@
-"""How the networks of timm are trained: those with LayerNorm by AdamW, all others by SGD.
+"""How the networks of timm are trained: those that LayerNorm normalizes by AdamW, all others by SGD.
 
 What decides is the network and not its name, so that it holds for every family of timm: transformers, MLP mixers and
 the convolutional networks after their model are normalized by LayerNorm and were published with AdamW; with SGD they
-train badly. Only the training follows from it, and nothing of the pruning: sets, methods and their settings are the
+train badly. One LayerNorm in the head of a network of BatchNorm does not make it one of them. Only the training follows from it, and nothing of the pruning: sets, methods and their settings are the
 same for all networks.
 """
 
@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from slrprune.errors import ArgumentError
 from slrprune.tasks.recipe import AdamWRecipe, Recipe, SGDRecipe
@@ -58,15 +60,24 @@ def recipes_of(model: str, optimizer: str | None) -> Recipes:
         ArgumentError: another optimizer.
     """
     if optimizer is None:
-        return RECIPES["adamw" if has_layer_norm(_outline(model)) else "sgd"]
+        return RECIPES["adamw" if is_layer_normalized(_outline(model)) else "sgd"]
     if optimizer not in RECIPES:
         raise ArgumentError("ImageNet", "optimizer", optimizer, f"must be one of {', '.join(RECIPES)}, or None")
     return RECIPES[optimizer]
 
 
-def has_layer_norm(network: nn.Module) -> bool:
-    """Whether a network is normalized by LayerNorm anywhere."""
-    return any(isinstance(module, nn.LayerNorm) for module in network.modules())
+def is_layer_normalized(network: nn.Module) -> bool:
+    """Whether at least half of the normalization layers, and at least one, take the statistics of a whole example.
+
+    That is LayerNorm, and GroupNorm with one group; the others are BatchNorm, InstanceNorm and GroupNorm with more.
+    """
+    kinds = (nn.LayerNorm, nn.GroupNorm, _BatchNorm, _InstanceNorm)
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    count = sum(
+        isinstance(layer, nn.LayerNorm) or (isinstance(layer, nn.GroupNorm) and layer.num_groups == 1)
+        for layer in layers
+    )
+    return count > 0 and 2 * count >= len(layers)
 
 
 def _outline(model: str) -> nn.Module:
