@@ -2,8 +2,8 @@
 
 What decides is the network and not its name, so that it holds for every family of timm: transformers, MLP mixers and
 the convolutional networks after their model are normalized by LayerNorm and were published with AdamW; with SGD they
-train badly. One LayerNorm in the head of a network of BatchNorm does not make it one of them. Only the training follows from it, and nothing of the pruning: sets, methods and their settings are the
-same for all networks.
+train badly. One LayerNorm in the head of a network of BatchNorm does not make it one of them. Only the training follows
+from it, and nothing of the pruning: sets, methods and their settings are the same for all networks.
 """
 
 from collections.abc import Mapping
