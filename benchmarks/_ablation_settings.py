@@ -1,4 +1,4 @@
-"""The settings that benchmarks/ablation.py compares: each is the default, or a rival, with one thing changed."""
+"""The settings that benchmarks/ablation.py compares: the default now or before, or a rival, with one thing changed."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def _at_03(**changes: Any) -> SLR:
 
 
 def _free(**changes: Any) -> SLR:
-    """The same without a condition."""
+    """SLR with sigma 0.3, without a condition."""
     return SLR(**{"sigma": 0.3, "tolerance": None, **changes})
 
 
@@ -84,8 +84,9 @@ VARIANTS: dict[str, tuple[str, Method]] = {
 }
 """Name, what it is, and the method. Others are those of `compare.find`, so `slr`, the default.
 
-"Steps shortened" is the form of the condition before (`ShortenedSLR`). Rows from `cubic_conditional` on have it, with
-sigma 0.3, unless they say "no condition"; what they say is the one thing that is changed.
+"Steps shortened" is the form of the condition before (`ShortenedSLR`). The settings of SLR from `cubic_conditional` on
+have it, with sigma 0.3, and what they say is the one thing that is changed. Without a condition are those that say so,
+those "as path" but `path_conditional`, and dpf's.
 """
 
 PARTS: dict[str, tuple[str, ...]] = {

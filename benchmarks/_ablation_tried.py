@@ -17,10 +17,10 @@ class ShortenedSLR(SLR):
     """SLR as the default was before: where condition 1 fails, the multipliers take less of a step, or nothing.
 
     They take sigma max(0, 1 - (f_20 / f_200 - 1) / tolerance) for a positive loss, with f_20 and f_200 its averages
-    over about 20 and 200 steps. For a constant sigma and updates at every step, on the CPU.
+    over about 20 and 200 steps. For a constant sigma, on the CPU.
 
     Args:
-        tolerance: relative excess of the loss at which the multipliers stay, at least 0; 0 is as strict as published.
+        tolerance: relative excess of the loss at which the multipliers stay, in [0, 1]; 0 is as strict as published.
     """
 
     tolerance: float | None = 0.3

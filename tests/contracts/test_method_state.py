@@ -84,6 +84,18 @@ def test_state_shares_no_memory(method: Method, rules: ConstraintSet) -> None:
 
 
 @every_method
+def test_entries_of_the_state_are_there_from_the_start(method: Method) -> None:
+    """`torch.distributed.checkpoint` loads what the state of a new pruner has, and nothing else."""
+    run = Run(method, {"0": Global(0.75), "2": Unstructured(0.5)})
+    assert run.pruner is not None
+    before = run.pruner.state_dict()
+    run.train(range(STEPS))
+    after = run.pruner.state_dict()
+    for kind in ("tensors", "scalars", "numbers"):
+        assert list(before[kind]) == list(after[kind])
+
+
+@every_method
 def test_same_seed_same_bits(method: Method) -> None:
     runs = [Run(method), Run(method)]
     for run in runs:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from sharded_net import STEPS, counts, full, make, meshes, net, train
+from sharded_net import STEPS, batch, counts, full, make, meshes, net, train
 
 from slrprune import (
     ADMM,
@@ -19,6 +19,7 @@ from slrprune import (
     Global,
     GradualMagnitude,
     KernelPattern,
+    NoRamp,
     OneShot,
     Pruner,
     QuadraticPenalty,
@@ -117,6 +118,27 @@ def scenario_trajectories_are_those_of_one_process(folder: Path) -> None:
                 assert torch.equal(full(here) == 0, there == 0), (mesh_name, name)
 
 
+def scenario_a_step_that_crowds_is_refused_on_all_ranks(folder: Path) -> None:
+    """The loss rises, so that condition 1 fails; the entries are those of all ranks, the bounds the largest of any."""
+    for mesh in meshes().values():
+        for rules in (SETS["global"], SETS["two budgets"]):
+            pruners = []
+            for place in (None, mesh):
+                pruner, optimizer = make(place, rules(), SLR(sigma=1.0, ramp=NoRamp()))
+                for step in range(STEPS):
+                    optimizer.zero_grad()
+                    (pruner.model(batch(step, place)) - 1).square().mean().backward()
+                    optimizer.step()
+                    pruner.step(float(step))
+                pruners.append(pruner)
+            one, some = pruners
+            stepsizes = [record.stepsize for record in one.records()]
+            assert [record.stepsize for record in some.records()] == stepsizes
+            assert set(stepsizes) == {0.0, 1.0}, stepsizes
+            for name, value in one._state.scalars.items():
+                assert torch.allclose(some._state.scalars[name], value, rtol=1e-9, atol=0), name
+
+
 def selection(bags: int, tensors: int, bits: int) -> tuple[int, int, int]:
     """docs/scale.md: calls, bytes summed and bytes gathered of one selection."""
     width = 11 if bags == 1 else 8
@@ -147,7 +169,11 @@ def scenario_traffic_and_memory_are_those_of_the_formulas(folder: Path) -> None:
             over_all = 16 * steps if mesh.ndim == 2 else 16  # both dimensions have 2 ranks
             sent = 2 * (ranks - 1) / ranks * (summed + over_all) + (ranks - 1) * gathered
             assert abs(traffic.sent - before[2] - sent) < 1e-6
-        pruner, _ = make(mesh, Global(0.7), SLR())
+        pruner, _ = make(mesh, Global(0.7, floor=0.0), SLR(ramp=NoRamp()), steps=4)
+        before = pruner.world.traffic.calls, pruner.world.traffic.payload
+        pruner.step(1.0)  # the averages are equal, so condition 1 fails
+        assert pruner.world.traffic.calls - before[0] == once[0] + 2 + 2 + mesh.ndim  # norms, counts; bound, entries
+        assert pruner.world.traffic.payload - before[1] == once[1] + once[2] + 32 + 8 + 16 + 16 * mesh.ndim
         held = sum(tensor.nbytes for tensors in pruner._state.tensors.values() for tensor in tensors)
         here = sum(weight.numel() for weight in pruner.problem.weights)
         assert held == pruner.method.bytes_per_weight(torch.float64) * here

@@ -55,6 +55,7 @@ def scenario_resumed_on_other_ranks(folder: Path) -> None:
             pruner.load_state_dict(state["pruner"])
             assert pruner.steps == 3
             assert repr(pruner.records()) == repr(first.records())
+            assert pruner._state.scalars == first._state.scalars
             train(pruner, optimizer, mesh, range(3, STEPS))
             for here, there in zip(pruner.model.parameters(), expected, strict=True):
                 assert torch.allclose(full(here), there, rtol=1e-9, atol=1e-12)

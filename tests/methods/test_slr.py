@@ -209,9 +209,15 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
 CUT_OFF = torch.tensor([2.0, 1.0, -1.0, 0.5], dtype=torch.float64)
 
 
-def _pushed(pushes: list[float], losses: list[float], tolerance: float | None, interval: int = 1) -> Pruner:
+def _pushed(
+    pushes: list[float],
+    losses: list[float],
+    tolerance: float | None,
+    interval: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> Pruner:
     """Half of 8 weights are cut off; then each step brings a loss and pushes the entries off the support outwards."""
-    weight = nn.Parameter(torch.cat([torch.tensor([9.0, 8.0, 7.0, 6.0], dtype=torch.float64), CUT_OFF]))
+    weight = nn.Parameter(torch.cat([torch.tensor([9.0, 8.0, 7.0, 6.0]), CUT_OFF]).to(dtype))
     model = nn.Module()
     model.weight = weight
     optimizer = torch.optim.SGD([weight], lr=1.0)
@@ -221,7 +227,7 @@ def _pushed(pushes: list[float], losses: list[float], tolerance: float | None, i
     for _ in range(interval):
         pruner.step(1.0)
     for loss in losses:
-        weight.grad = torch.cat([torch.zeros(4), -2 * torch.tensor(pushes)]).double()
+        weight.grad = torch.cat([torch.zeros(4), -2 * torch.tensor(pushes)]).to(dtype)
         optimizer.step()
         pruner.step(loss)
     return pruner
@@ -259,6 +265,36 @@ def test_within_an_interval_the_bound_is_that_of_the_last_update() -> None:
     pruner = _pushed(pushes, [5.0, 5.0], 0.25, interval=3)
     memory = pruner.state_dict()["tensors"]["memory"]["weight"][4:]
     assert torch.allclose(memory, CUT_OFF + torch.tensor(pushes).double(), rtol=1e-12)
+
+
+def test_an_update_may_be_refused_after_steps_that_were_not() -> None:
+    """Of an interval of 3 the first step is taken while the condition holds; what it collected stays."""
+    pruner = _pushed([0.0, 1.1, -1.1, 0.0], [0.9, 5.0, 5.0], 0.25, interval=3)
+    memory = pruner.state_dict()["tensors"]["memory"]["weight"][4:]
+    assert torch.allclose(memory, CUT_OFF + torch.tensor([0.0, 1.1, -1.1, 0.0]).double(), rtol=1e-6)
+    assert [record.stepsize for record in pruner.records()] == [0.5, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("tolerance", "refused"), [(0.25, True), (0.5, False)])
+def test_multipliers_of_16_bit_weights_wait_as_well(dtype: torch.dtype, tolerance: float, refused: bool) -> None:
+    pushes = [0.0, 1.5, -1.25, 0.0]
+    memory = _pushed(pushes, [5.0], tolerance, dtype=dtype).state_dict()["tensors"]["memory"]["weight"][4:]
+    assert memory.tolist() == (CUT_OFF if refused else CUT_OFF + torch.tensor(pushes)).tolist()
+
+
+def test_a_state_from_before_there_were_bounds_loads() -> None:
+    """Nothing is refused until the next update has set one."""
+    method = SLR(sigma=0.5, ramp=NoRamp())
+    saved = _trained(Two(), method).state_dict()
+    del saved["scalars"]["largest_multiplier_0"]
+    saved["steps"] = 0
+    model = Two()
+    pruner = Pruner(model, torch.optim.SGD(model.parameters(), lr=LR), Global(0.7), total_steps=STEPS, method=method)
+    pruner.load_state_dict(saved)
+    pruner.step(9.0)
+    assert pruner.records()[-1].stepsize == 0.5
+    assert "largest_multiplier_0" in pruner.state_dict()["scalars"]
 
 
 def test_every_budget_has_its_own_bound_and_the_entries_of_all_are_counted() -> None:

@@ -11,6 +11,15 @@ from slrprune.methods.masked import only
 _BOUND = "largest_multiplier_{}"  # of the budget with this number
 
 
+def no_bounds(problem: Problem) -> dict[str, Tensor]:
+    """The scalars of `remember_largest` before any projection, inf: then nothing crowds.
+
+    They are there from the start because `torch.distributed.checkpoint` loads only entries that the new state has.
+    """
+    numbers = range(len(problem.groups))
+    return {_BOUND.format(n): torch.full((), torch.inf, dtype=torch.float64, device=problem.device) for n in numbers}
+
+
 def remember_largest(problem: Problem, state: MethodState, masks: Sequence[Tensor], points: Sequence[Tensor]) -> None:
     """Keeps, for each budget, the largest magnitude off the support: what an entry must exceed to be let in.
 
@@ -21,11 +30,12 @@ def remember_largest(problem: Problem, state: MethodState, masks: Sequence[Tenso
         points: what was projected, one per weight.
     """
     pairs = zip(masks, points, strict=True)
-    largest = torch.stack([_largest(mask, point).to(problem.device, torch.float64) for mask, point in pairs])
+    largest = [_largest(mask, point).to(problem.device, torch.float64) for mask, point in pairs]
+    bounds = torch.stack([torch.stack([largest[p] for p in positions]).amax() for _, positions in problem.groups])
     if problem.world.ranks > 1:
-        largest = problem.world.gather(largest).amax(0)
-    for number, (_, positions) in enumerate(problem.groups):
-        state.scalars[_BOUND.format(number)] = torch.stack([largest[position] for position in positions]).amax()
+        bounds = problem.world.gather(bounds).amax(0)
+    for number, bound in enumerate(bounds.unbind()):
+        state.scalars[_BOUND.format(number)] = bound.clone()
 
 
 def crowds(
@@ -35,7 +45,7 @@ def crowds(
 
     Args:
         problem: as for `remember_largest`.
-        state: after `remember_largest`; before it there is no bound, and nothing crowds.
+        state: after `remember_largest`. Without bounds, as in states saved before there were any, nothing crowds.
         masks: of the support, bool, one per weight.
         points: what is to be projected next, one per weight.
         tolerance: as many as this fraction of the support are not too many; one entry never is.

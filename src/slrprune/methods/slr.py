@@ -18,7 +18,7 @@ from slrprune.methods.base import (
     mask_counts,
     stacked_norms,
 )
-from slrprune.methods.crowding import crowds, remember_largest
+from slrprune.methods.crowding import crowds, no_bounds, remember_largest
 from slrprune.methods.masked import only
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
@@ -57,19 +57,20 @@ class SLR(Method):
 
     Surrogate condition 1 compares averages of the mini-batch loss over about 20 and 200 steps: it holds where the short
     one is below the long one, that is, where the subproblem is being improved. Where it fails, a multiplier step is
-    taken only if it changes little: if it lifts above the largest multiplier there was at most as many entries as the
-    fraction `tolerance` of the support (docs/theory.md, eq. 24). Otherwise the multipliers wait. Without this, noise
-    of a large layer can take the places of a whole classifier within a few steps under a global budget of 98%, and
-    nothing comes back (docs/ablation.md). The published method compares the Lagrangian itself and waits whenever the
-    condition fails (docs/theory.md, section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too.
+    refused if it would lift too many entries above the largest multiplier that the last projection left: more than one,
+    and more than the fraction `tolerance` of the support (docs/theory.md, eq. 24). R then stays as it is, and the
+    record's stepsize is 0. Between updates each optimizer step's part of A is judged by itself. Without this, noise of
+    a large layer can take the places of a whole classifier within a few steps under a global budget of 98%, and nothing
+    comes back (docs/ablation.md). The published method compares the Lagrangian itself and waits whenever the condition
+    fails (docs/theory.md, section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too.
     Accelerators decide on the device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 0.5 was chosen in docs/ablation.md.
-        decay: fraction of R forgotten at each update, in [0, 1).
-        tolerance: what a multiplier step may change while the condition fails, as a fraction of the support, in [0, 1];
-            one entry it may always. None looks at no condition: with it and `sigma=1.0` the method is dynamic pruning
-            with feedback.
+        decay: fraction of R forgotten at each update that is not refused, in [0, 1).
+        tolerance: how many entries a multiplier step may lift while the condition fails, as a fraction of the support,
+            in [0, 1]; one entry it may always. None looks at no condition: with it and `sigma=1.0` the method is
+            dynamic pruning with feedback.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
 
@@ -98,9 +99,10 @@ class SLR(Method):
     def start(self, problem: Problem) -> MethodState:
         """Everything on the support, nothing in the memory."""
         memory = [weight.detach().to(_memory_dtype(weight), copy=True) for weight in problem.weights]
+        bounds = {} if self.tolerance is None else no_bounds(problem)
         return MethodState(
             tensors={"mask": all_true(problem.weights), "memory": memory},
-            scalars=start_scalars(problem.device),
+            scalars={**start_scalars(problem.device), **bounds},
             numbers={"stepsize": as_stepsize(self.sigma).first, "time": 0.0, "relaxation": 0.0},
         )
 
