@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from slrprune.tasks.coco.fastestdet import FastestDetSystem
 from slrprune.tasks.coco.system import Objects
 from slrprune.tasks.coco.yolo import YOLOV3_TINY_REDUCED, Yolo
 
@@ -22,10 +23,13 @@ def batch(counts):
     return torch.rand(len(counts), 3, 96, 96), found
 
 
-def network():
+SYSTEMS = {"yolo": lambda: Yolo(YOLOV3_TINY_REDUCED, None, 3), "fastestdet": lambda: FastestDetSystem((96, 96), 3)}
+
+
+def network(kind):
     """The same everywhere; in evaluation mode, since BatchNorm's own statistics are those of a part of the batch."""
     torch.manual_seed(0)
-    system = Yolo(YOLOV3_TINY_REDUCED, None, 3)
+    system = SYSTEMS[kind]()
     return system, system.network().eval()
 
 
@@ -38,17 +42,27 @@ def loss_and_gradients(system, called, model, images, objects):
 
 
 def of_one_process(folder: Path) -> None:
-    """Writes what the scenario compares with."""
-    system, model = network()
-    found = {name: loss_and_gradients(system, model, model, *batch(counts)) for name, counts in COUNTS.items()}
-    torch.save(found, folder / "one.pt")
+    """Writes what the scenarios compare with."""
+    for kind in SYSTEMS:
+        system, model = network(kind)
+        found = {name: loss_and_gradients(system, model, model, *batch(counts)) for name, counts in COUNTS.items()}
+        torch.save(found, folder / f"{kind}.pt")
 
 
-def scenario_shares_of_a_batch_give_its_loss(folder: Path) -> None:
+def scenario_yolos_shares_of_a_batch_give_its_loss(folder: Path) -> None:
     """The mean of the losses and DDP's gradients, however uneven the shares are."""
-    expected = torch.load(folder.parent / "one.pt")
+    _compare("yolo", folder)
+
+
+def scenario_fastestdets_shares_of_a_batch_give_its_loss(folder: Path) -> None:
+    """So, too, with what the batch decides: which cells answer."""
+    _compare("fastestdet", folder)
+
+
+def _compare(kind, folder):
+    expected = torch.load(folder.parent / f"{kind}.pt")
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    system, model = network()
+    system, model = network(kind)
     wrapped = DistributedDataParallel(model)
     for name, counts in COUNTS.items():
         images, objects = batch(counts)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from slrprune.tasks.coco.fastestdet.decode import STRIDE, cells, decode
 from slrprune.tasks.coco.fastestdet.siou import siou
 from slrprune.tasks.coco.gathered import gathered
+from slrprune.tasks.coco.object_count import mean_object_count, sum_over_processes
 from slrprune.tasks.coco.system import Objects
 
 BOX_WEIGHT, OBJECT_WEIGHT = 8.0, 16.0
@@ -54,8 +55,9 @@ def batch_loss(numbers: Tensor, objects: Sequence[Objects], size: tuple[int, int
 
     Of the pairs, those count whose SIoU is at least the mean of the batch (published: above it, which leaves none
     where all are alike). What a cell is to say of its object, the SIoU of its box, is a constant for the gradient and
-    not below 0; of several objects in one cell the best box counts. Nothing is copied between host and device, and
-    nothing waits for it.
+    not below 0; of several objects in one cell the best box counts. Several processes take that mean over all of them
+    and divide by their mean number of pairs, so that the mean of their losses is that of the whole batch. Nothing is
+    copied between host and device, and nothing waits for it.
 
     Args:
         numbers: object, box, categories of each cell, float32 (n, cells, 5 + classes).
@@ -64,23 +66,22 @@ def batch_loss(numbers: Tensor, objects: Sequence[Objects], size: tuple[int, int
     """
     found = pairs(objects, size)
     chance = torch.sigmoid(numbers[..., 0])
-    right, weight = torch.zeros_like(chance), torch.full_like(chance, 0.75)
-    parts = numbers.new_zeros(())
-    if len(found.places):
-        said = numbers[found.images, found.places]
-        at = cells(size, numbers.device)[found.places]
-        alike = siou(decode(said[:, 1:5], at, size), found.boxes)
-        chosen = found.inside & (alike.detach() >= _mean(alike.detach(), found.inside))
-        categories = F.cross_entropy(said[:, 5:], found.labels, reduction="none")
-        parts = _mean(BOX_WEIGHT * (1 - alike) + categories, chosen)
-        right, weight = _wanted(chance.shape, found, chosen, alike.detach())
+    said = numbers[found.images, found.places]
+    at = cells(size, numbers.device)[found.places]
+    alike = siou(decode(said[:, 1:5], at, size), found.boxes)
+    chosen = found.inside & (alike.detach() >= _threshold(alike.detach(), found.inside))
+    categories = F.cross_entropy(said[:, 5:], found.labels, reduction="none")
+    parts = torch.where(chosen, BOX_WEIGHT * (1 - alike) + categories, 0).sum()
+    parts = parts / mean_object_count(chosen.sum(), numbers.device)
+    right, weight = _wanted(chance.shape, found, chosen, alike.detach())
     objectness = (F.smooth_l1_loss(chance, right, reduction="none") * weight).mean()
     return parts + OBJECT_WEIGHT * objectness
 
 
-def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Of the chosen values; 0 where there are none."""
-    return torch.where(chosen, values, 0).sum() / chosen.sum().clamp(min=1)
+def _threshold(alike: Tensor, inside: Tensor) -> Tensor:
+    """The mean SIoU of the pairs inside, over all processes; 0 where there are none."""
+    found = sum_over_processes(torch.stack([torch.where(inside, alike, 0).sum(), inside.sum().to(alike.dtype)]))
+    return found[0] / found[1].clamp(min=1)
 
 
 def _wanted(shape: torch.Size, found: Pairs, chosen: Tensor, alike: Tensor) -> tuple[Tensor, Tensor]:
