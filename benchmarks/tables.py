@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ablation
 import allocation
+import avalanche
 import bccd
 import condition
 import deploy_table
@@ -60,6 +61,7 @@ TABLES = (
     Table("README.md", "demo-table", "demo", compared),
     Table("README.md", "deploy-table", "deploy.json", deploy_table.table),
     Table("docs/ablation.md", "ablation", "ablation", lambda path: ablation.table(load_records(path))),
+    Table("docs/ablation.md", "avalanche", "avalanche.json", runs(avalanche.table)),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
     Table("docs/bccd.md", "bccd", "bccd", bccd.tables),
     Table("docs/compare.md", "core", "core", compared),
