@@ -6,50 +6,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from two_weights import LR, STEPS, Two, trained
 
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, Global, NoRamp, Pruner, RelaxedPath, Unstructured
 from slrprune.errors import ArgumentError
 from slrprune.methods import ConstantStepsize, Ramp, RelativeStepsize
-from slrprune.methods.base import MethodState, Moment, Problem
-from slrprune.methods.crowding import crowds, remember_largest
-
-STEPS, LR = 24, 0.1
-
-
-class Two(nn.Module):
-    """Two weights and a quadratic whose minimum lies at `goal`."""
-
-    def __init__(self, dtype: torch.dtype = torch.float64) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(3)
-        self.a, self.b = nn.Linear(6, 5, bias=False, dtype=dtype), nn.Linear(5, 4, bias=False, dtype=dtype)
-        self.goals = []
-        for layer in (self.a, self.b):
-            goal = torch.randn(layer.weight.shape, generator=generator, dtype=torch.float64)
-            start = goal + 0.3 * torch.randn(goal.shape, generator=generator, dtype=torch.float64)
-            layer.weight.data.copy_(start)
-            self.goals.append(goal.to(dtype))
-
-    @property
-    def weights(self) -> list[Tensor]:
-        return [self.a.weight, self.b.weight]
-
-    def forward(self) -> Tensor:
-        return (
-            torch.stack([(w - goal).square().sum() for w, goal in zip(self.weights, self.goals, strict=True)]).sum() / 2
-        )
-
-
-def _trained(model: Two, method: SLR, sparsity: float = 0.7, steps: int = STEPS, **options: float) -> Pruner:
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, **options)
-    pruner = Pruner(model, optimizer, Global(sparsity), total_steps=steps, method=method)
-    for _ in range(steps):
-        loss = model()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        pruner.step(loss)
-    return pruner
+from slrprune.methods.base import Moment, Problem
 
 
 def _literal(
@@ -105,7 +67,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
     rule = sigma if isinstance(sigma, RelativeStepsize) else ConstantStepsize(sigma)
     options = {"momentum": 0.9, "weight_decay": 0.01}
     model, literal = Two(), Two()
-    pruner = _trained(model, SLR(sigma=sigma, tolerance=None, interval=interval, ramp=ramp), **options)
+    pruner = trained(model, SLR(sigma=sigma, tolerance=None, interval=interval, ramp=ramp), **options)
     expected, memory = _literal(literal, 0.7, interval, rule.next, rule.first, ramp.progress, **options)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -118,7 +80,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
 
 def test_decay_shrinks_the_memory_once_per_update() -> None:
     model, literal = Two(), Two()
-    _trained(model, SLR(sigma=0.5, decay=0.1, tolerance=None, interval=2, ramp=NoRamp()))
+    trained(model, SLR(sigma=0.5, decay=0.1, tolerance=None, interval=2, ramp=NoRamp()))
     expected, _ = _literal(literal, 0.7, 2, lambda *_: 0.5, 0.5, lambda _: 1.0, decay=0.1)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -126,7 +88,7 @@ def test_decay_shrinks_the_memory_once_per_update() -> None:
 
 def test_sigma_of_one_is_dynamic_pruning_with_feedback() -> None:
     model, other = Two(), Two()
-    pruner = _trained(model, SLR(sigma=1.0, tolerance=None, ramp=NoRamp()))
+    pruner = trained(model, SLR(sigma=1.0, tolerance=None, ramp=NoRamp()))
 
     dense = [weight.detach().clone() for weight in other.weights]
     for _ in range(STEPS):
@@ -204,141 +166,6 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
         if step >= (end + slack) * steps:
             assert not faded.any()
     assert 5 < waited < 35  # both cases were met
-
-
-CUT_OFF = torch.tensor([2.0, 1.0, -1.0, 0.5], dtype=torch.float64)
-
-
-def _pushed(
-    pushes: list[float],
-    losses: list[float],
-    tolerance: float | None,
-    interval: int = 1,
-    dtype: torch.dtype = torch.float64,
-) -> Pruner:
-    """Half of 8 weights are cut off; then each step brings a loss and pushes the entries off the support outwards."""
-    weight = nn.Parameter(torch.cat([torch.tensor([9.0, 8.0, 7.0, 6.0]), CUT_OFF]).to(dtype))
-    model = nn.Module()
-    model.weight = weight
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    method = SLR(sigma=0.5, ramp=NoRamp(), tolerance=tolerance, interval=interval)
-    steps = interval + len(losses)
-    pruner = Pruner(model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=method)
-    for _ in range(interval):
-        pruner.step(1.0)
-    for loss in losses:
-        weight.grad = torch.cat([torch.zeros(4), -2 * torch.tensor(pushes)]).to(dtype)
-        optimizer.step()
-        pruner.step(loss)
-    return pruner
-
-
-@pytest.mark.parametrize("interval", [1, 2])
-@pytest.mark.parametrize(
-    ("pushes", "loss", "tolerance", "refused"),
-    [
-        ([0.1, 1.1, -1.1, 0.0], 5.0, 0.5, True),  # three entries rise above 2, two of the four weights are allowed
-        ([0.1, 1.1, -0.9, 0.0], 5.0, 0.5, False),
-        ([0.1, 1.1, -1.1, 0.0], 5.0, 0.75, False),
-        ([0.1, 1.1, -1.1, 0.0], 0.5, 0.5, False),  # the condition holds
-        ([0.1, 1.1, -1.1, 0.0], 5.0, None, False),
-        ([0.1, 0.0, 0.0, 0.0], 5.0, 0.0, False),  # one may always
-        ([0.1, 1.1, 0.0, 0.0], 5.0, 0.0, True),
-        ([-1.0, 0.9, -0.9, 1.0], 5.0, 0.0, False),  # nothing rises above what was there
-    ],
-)
-def test_multipliers_wait_where_the_condition_fails_and_a_step_would_crowd_the_support(
-    pushes: list[float], loss: float, tolerance: float | None, refused: bool, interval: int
-) -> None:
-    pruner = _pushed(pushes, [loss], tolerance, interval)
-    expected = CUT_OFF if refused else CUT_OFF + torch.tensor(pushes).double()
-    stored = pruner.state_dict()["tensors"]
-    assert torch.allclose(stored["memory"]["weight"][4:], expected, rtol=1e-12, atol=1e-15)
-    if interval == 1:
-        assert pruner.records()[-1].stepsize == (0.0 if refused else 0.5)
-        assert pruner.records()[-1].first_condition == float(loss < 1)
-
-
-def test_within_an_interval_the_bound_is_that_of_the_last_update() -> None:
-    """No step alone lifts an entry above it; two of them lift two, so that the second is refused."""
-    pushes = [0.0, 0.6, -0.6, 0.0]
-    pruner = _pushed(pushes, [5.0, 5.0], 0.25, interval=3)
-    memory = pruner.state_dict()["tensors"]["memory"]["weight"][4:]
-    assert torch.allclose(memory, CUT_OFF + torch.tensor(pushes).double(), rtol=1e-12)
-
-
-def test_an_update_may_be_refused_after_steps_that_were_not() -> None:
-    """Of an interval of 3 the first step is taken while the condition holds; what it collected stays."""
-    pruner = _pushed([0.0, 1.1, -1.1, 0.0], [0.9, 5.0, 5.0], 0.25, interval=3)
-    memory = pruner.state_dict()["tensors"]["memory"]["weight"][4:]
-    assert torch.allclose(memory, CUT_OFF + torch.tensor([0.0, 1.1, -1.1, 0.0]).double(), rtol=1e-6)
-    assert [record.stepsize for record in pruner.records()] == [0.5, 0.0]
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize(("tolerance", "refused"), [(0.25, True), (0.5, False)])
-def test_multipliers_of_16_bit_weights_wait_as_well(dtype: torch.dtype, tolerance: float, refused: bool) -> None:
-    pushes = [0.0, 1.5, -1.25, 0.0]
-    memory = _pushed(pushes, [5.0], tolerance, dtype=dtype).state_dict()["tensors"]["memory"]["weight"][4:]
-    assert memory.tolist() == (CUT_OFF if refused else CUT_OFF + torch.tensor(pushes)).tolist()
-
-
-def test_a_state_from_before_there_were_bounds_loads() -> None:
-    """Nothing is refused until the next update has set one."""
-    method = SLR(sigma=0.5, ramp=NoRamp())
-    saved = _trained(Two(), method).state_dict()
-    del saved["scalars"]["largest_multiplier_0"]
-    saved["steps"] = 0
-    model = Two()
-    pruner = Pruner(model, torch.optim.SGD(model.parameters(), lr=LR), Global(0.7), total_steps=STEPS, method=method)
-    pruner.load_state_dict(saved)
-    pruner.step(9.0)
-    assert pruner.records()[-1].stepsize == 0.5
-    assert "largest_multiplier_0" in pruner.state_dict()["scalars"]
-
-
-def test_every_budget_has_its_own_bound_and_the_entries_of_all_are_counted() -> None:
-    problem = Problem(
-        ("a", "b"),
-        (torch.tensor([9.0, 5.0, 4.0]), torch.tensor([0.9, 0.5, 0.4, 0.0])),
-        ((Unstructured(2 / 3), (0,)), (Unstructured(0.75), (1,))),
-    )
-    masks = [torch.tensor([True, False, False]), torch.tensor([True, False, False, False])]
-    state = MethodState(tensors={})
-    points = list(problem.weights)
-    assert not crowds(problem, state, masks, points, 0.0)  # nothing is known yet
-    remember_largest(problem, state, masks, points)
-    assert [float(value) for value in state.scalars.values()] == [5.0, 0.5]
-    higher = [torch.tensor([9.0, -5.1, 4.0]), torch.tensor([0.9, 0.6, -0.6, 0.3])]
-    assert crowds(problem, state, masks, higher, 0.5)  # three, of two that are kept
-    assert crowds(problem, state, masks, higher, 1.0)
-    assert not crowds(problem, state, masks, higher, 1.5)
-    assert not crowds(problem, state, masks, [points[0], torch.tensor([0.1, 0.6, 0.5, 0.3])], 0.0)
-
-
-def test_decisions_of_a_device_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On accelerators nobody looks at the decision; here the same one is handed on as a tensor."""
-    decide, seen = SLR._refuses, []
-
-    def on_device(self: SLR, *args: object) -> Tensor:
-        seen.append(bool(decide(self, *args)))  # type: ignore[arg-type]
-        return torch.tensor(seen[-1])
-
-    method = SLR(sigma=1.0, ramp=CubicRamp(), tolerance=0.01)
-    one, other = Two(), Two()
-    here = _trained(one, method)
-    monkeypatch.setattr(SLR, "_refuses", on_device)
-    there = _trained(other, method)
-    assert True in seen
-    assert False in seen
-    assert all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
-    assert [record.stepsize for record in here.records()] == [record.stepsize for record in there.records()]
-
-
-@pytest.mark.parametrize("tolerance", [-0.1, 1.1, math.nan])
-def test_tolerance_that_is_none_is_refused(tolerance: float) -> None:
-    with pytest.raises(ArgumentError, match=rf"SLR\(tolerance={tolerance}\): tolerance must be in \[0, 1\], or None"):
-        SLR(tolerance=tolerance)
 
 
 @pytest.mark.parametrize("slack", [-0.1, 0.6, math.nan])
@@ -446,7 +273,7 @@ def test_refuses(make: Callable[[], SLR], message: str) -> None:
 
 
 def test_cosine_stepsize_runs_through_the_method() -> None:
-    pruner = _trained(Two(), SLR(sigma=CosineStepsize(1.0, 0.1), tolerance=None))
+    pruner = trained(Two(), SLR(sigma=CosineStepsize(1.0, 0.1), tolerance=None))
     stepsizes = [record.stepsize for record in pruner.records()]
     assert stepsizes[-1] == pytest.approx(0.1)
     assert stepsizes == sorted(stepsizes, reverse=True)
