@@ -1,35 +1,25 @@
 """`slrprune.train.run`: what a run leaves, that it is the plain loop, that it goes on where it stopped."""
 
 import json
-import os
 import signal
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopped_runs import Stopping, same_weights, stopped, weights
 
 from slrprune import Global, Pruner
 from slrprune.config import load_config
 from slrprune.deploy import load_sparse
 from slrprune.errors import DataError, StateError, UsageError
-from slrprune.tasks import AdamRecipe, AdamWRecipe
-from slrprune.train import CheckpointWriteError, Interrupted, PruningTrainer, resume, run, train
+from slrprune.train import CheckpointWriteError, PruningTrainer, resume, run, train
 from slrprune.train.checkpoint import store
 from slrprune.train.rundir.history import read_history
 
 
 def json_of(path):
     return json.loads(Path(path).read_text())
-
-
-def weights(folder):
-    return load_file(folder / "model.safetensors")
-
-
-def same_weights(a, b):
-    a, b = weights(a), weights(b)
-    return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def lines(folder, kind):
@@ -44,32 +34,6 @@ def timeless(folder, kind):
 
 def events(folder):
     return [line["event"] for line in lines(folder, "event")]
-
-
-class Stopping:
-    """An observer that sends this process a signal at a step of pruning."""
-
-    def __init__(self, step, signum=signal.SIGINT, phase="prune"):
-        self.step, self.signum, self.wanted, self.phase, self.notes = step, signum, phase, "", []
-
-    def phase_began(self, phase, steps, made):
-        self.phase = phase
-
-    def step_made(self, made):
-        if self.phase == self.wanted and made == self.step:
-            os.kill(os.getpid(), self.signum)
-
-    def epoch_ended(self, number, epochs, loss, accuracy):
-        pass
-
-    def noted(self, event, text):
-        self.notes.append((event, text))
-
-
-def stopped(config, folder, step, **options):
-    with pytest.raises(Interrupted) as stop:
-        run(config, folder, observer=Stopping(step, **options))
-    return stop.value
 
 
 @pytest.fixture(scope="module")
@@ -292,45 +256,6 @@ def test_a_checkpoint_of_another_model_is_refused(configured, tmp_path, monkeypa
     monkeypatch.setattr(run_task, "Blobs", run_task.Wide)
     with pytest.raises(StateError, match="the state belongs to another model"):
         resume(folder)
-
-
-@pytest.mark.parametrize(("phase", "step"), [("dense", 3), ("prune", 8), ("retrain", 2)])
-def test_another_optimizer_is_refused_and_nothing_is_lost(configured, tmp_path, monkeypatch, phase, step):
-    """Adam and AdamW: a state of the one would be taken by the other."""
-    import run_task
-
-    def recipes(kind):
-        monkeypatch.setattr(run_task.Blobs, "dense_recipe", kind(epochs=1, lr=0.02))
-        monkeypatch.setattr(run_task.Blobs, "pruning_recipe", kind(epochs=3, lr=0.02))
-
-    def files(folder):
-        kept = (path for path in folder.rglob("*") if path.is_file() and path.name != "environment.json")
-        return {path: path.read_bytes() for path in kept}
-
-    recipes(AdamRecipe)
-    run(configured(retrain=1), tmp_path / "whole")
-    folder = tmp_path / "run"
-    stopped(configured(retrain=1), folder, step, phase=phase)
-    before = files(folder)
-    recipes(AdamWRecipe)
-    with pytest.raises(StateError, match=r"of another optimizer, .*\.Adam; this run has .*\.AdamW\. Resume it"):
-        resume(folder)
-    assert files(folder) == before
-    recipes(AdamRecipe)
-    resume(folder)
-    assert same_weights(folder, tmp_path / "whole")
-
-
-def test_a_checkpoint_without_the_optimizers_class_is_gone_on_with(configured, tmp_path):
-    folder = tmp_path / "run"
-    run(configured(), tmp_path / "whole")
-    stopped(configured(), folder, 8)
-    checkpoints = store.Checkpoints(folder / "checkpoints")
-    state = checkpoints.newest().state
-    del state["loop"]["optimizer_class"]
-    checkpoints.save(8, state)
-    resume(folder)
-    assert same_weights(folder, tmp_path / "whole")
 
 
 def test_dense_weights_of_another_model_are_refused(configured, tmp_path, monkeypatch):
