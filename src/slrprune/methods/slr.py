@@ -190,13 +190,9 @@ class SLR(Method):
             points.append(torch.where(mask, weight, moved, out=moved))
         refused = self._refuses(problem, state, points)
         for position, (mask, memory) in enumerate(zip(masks, memories, strict=True)):
-            point = points[position]
-            if isinstance(refused, Tensor):
-                point = torch.where(mask | ~refused.to(mask.device), point, memory)
-            elif refused:
-                point = torch.where(mask, point, memory)
-            # After a NaN the memory still holds the last good point; take that and leave the state as it was.
-            points[position] = point if moment.is_usable is None else torch.where(moment.is_usable, point, memory)
+            taken = _taken(mask, refused, moment.is_usable)
+            if taken is not None:
+                points[position] = torch.where(taken, points[position], memory)
         return points, refused
 
     def _refuses(self, problem: Problem, state: MethodState, points: Sequence[Tensor]) -> bool | Tensor:
@@ -209,6 +205,17 @@ class SLR(Method):
             return False
         crowded = crowds(problem, state, state.tensors["mask"], points, self.tolerance)
         return bool(crowded) if looks else crowded & ~holds(state)
+
+
+def _taken(mask: Tensor, refused: bool | Tensor, is_usable: Tensor | None) -> Tensor | None:
+    """Which entries of V are taken, where it is not all: what a refused step leaves, and nothing after a NaN.
+
+    The memory holds the last good point; taking that leaves the state as it was.
+    """
+    kept = mask | ~refused.to(mask.device) if isinstance(refused, Tensor) else mask if refused else None
+    if is_usable is None:
+        return kept
+    return is_usable if kept is None else kept & is_usable
 
 
 def _moved(memory: Tensor, weight: Tensor, sigma: float, relaxation: float | Tensor) -> Tensor:
