@@ -1,4 +1,4 @@
-"""Short runs on digits from the same dense nets: what benchmarks/allocation.py and benchmarks/condition.py share."""
+"""Short runs on digits from the same dense nets: what allocation.py, avalanche.py and condition.py share."""
 
 import argparse
 import copy
@@ -41,19 +41,25 @@ def dense_starts(task: Digits, seeds: Iterable[int]) -> dict[int, nn.Module]:
     return starts
 
 
+def prune_copy(task: Digits, dense: nn.Module, seed: int, rules: Rules, method: slr.Method, epochs: int) -> slr.Pruner:
+    """The pruner of a copy of `dense`, trained and cut."""
+
+    def trainer(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> PruningTrainer:
+        return PruningTrainer(optimizer, slr.Pruner(model, optimizer, rules, total_steps=steps, method=method))
+
+    recipe = SGDRecipe(epochs=epochs, lr=0.05, weight_decay=5e-4)
+    made = train(copy.deepcopy(dense), task, recipe, seed=seed, trainer=trainer).trainer
+    made.finalize()
+    return made.pruner
+
+
 def pruned(
     task: Digits, starts: Mapping[int, nn.Module], rules: Rules, method: slr.Method, epochs: int
 ) -> list[dict[str, Any]]:
     """For every dense start its accuracy right after the cut, and what is left of every layer."""
     runs = []
     for seed, dense in starts.items():
-        model = copy.deepcopy(dense)
-
-        def trainer(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> PruningTrainer:
-            return PruningTrainer(optimizer, slr.Pruner(model, optimizer, rules, total_steps=steps, method=method))
-
-        recipe = SGDRecipe(epochs=epochs, lr=0.05, weight_decay=5e-4)
-        train(model, task, recipe, seed=seed, trainer=trainer).trainer.finalize()
+        model = prune_copy(task, dense, seed, rules, method, epochs).model
         left = {name: int(weight.count_nonzero()) for name, weight in model.named_parameters() if weight.dim() > 1}
         runs.append({"seed": seed, "val_accuracy": round(task.evaluate(model, "val"), 3), "weights_left": left})
     return runs

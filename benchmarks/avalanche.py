@@ -5,15 +5,13 @@
 Digits, 98 %, 20 epochs, from a dense net of benchmarks/condition.py. The first seed alone.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
-from _digits_runs import dense_starts, keep, read_arguments
+from _digits_runs import dense_starts, keep, prune_copy, read_arguments
 
 import slrprune as slr
-from slrprune.tasks import Digits, SGDRecipe
-from slrprune.train import PruningTrainer, train
+from slrprune.tasks import Digits
 
 SPARSITY, EPOCHS, SPAN = 0.98, 20, 30
 METHODS: dict[str, slr.Method] = {"dpf": slr.SLR(sigma=1.0, tolerance=None), "`SLR()`": slr.SLR()}
@@ -71,17 +69,7 @@ def main() -> None:
     (dense,) = dense_starts(task, [seed]).values()
     traces = {}
     for name, method in METHODS.items():
-        model = copy.deepcopy(dense)
-
-        def trainer(
-            model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int, method: slr.Method = method
-        ) -> PruningTrainer:
-            pruner = slr.Pruner(model, optimizer, slr.Global(SPARSITY), total_steps=steps, method=method)
-            return PruningTrainer(optimizer, pruner)
-
-        pruner = train(
-            model, task, SGDRecipe(epochs=EPOCHS, lr=0.05, weight_decay=5e-4), seed=seed, trainer=trainer
-        ).trainer.pruner
+        pruner = prune_copy(task, dense, seed, slr.Global(SPARSITY), method, EPOCHS)
         numel = sum(mask.numel() for mask in pruner.masks().values())
         traces[name] = trace(pruner.records(), numel)
     keep({"seed": seed, "runs": traces}, table(traces), "avalanche", arguments)
