@@ -20,14 +20,15 @@ class ShortenedSLR(SLR):
     over about 20 and 200 steps. For a constant sigma, on the CPU.
 
     Args:
-        tolerance: relative excess of the loss at which the multipliers stay, in [0, 1]; 0 is as strict as published.
+        tolerance: relative excess of the loss at which the multipliers stay, in [0, 1]; 0 is as strict as published,
+            None is no condition.
     """
 
     tolerance: float | None = 0.3
 
     def _next_sigma(self, state: MethodState, moment: Moment) -> float:
         fast, slow = float(state.scalars["fast"]), float(state.scalars["slow"])
-        if fast < slow:
+        if self.tolerance is None or fast < slow:
             share = 1.0
         else:
             share = max(0.0, 1 - (fast / slow - 1) / self.tolerance) if self.tolerance and slow > 0 else 0.0
