@@ -9,6 +9,7 @@ import torch
 from slrprune.errors import ArgumentError, StateError, UsageError
 from slrprune.tasks import Cifar10
 from slrprune.tasks.cifar10 import MEAN, STD
+from slrprune.tasks.recipe import AdamWRecipe, SGDRecipe
 from slrprune.tasks.resnet_cifar import ResNetCifar
 
 CHECKPOINTS = {20: "resnet20-12fca82f.th", 56: "resnet56-4bfd9763.th"}
@@ -75,6 +76,34 @@ def test_model_by_depth(tiny):
     task = tiny(depth=32)
     assert task.model_name == "resnet32"
     assert sum(parameter.numel() for parameter in task.build_model().parameters()) == 464_154
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "kinds"),
+    [
+        (None, None, (SGDRecipe, SGDRecipe)),
+        (None, "adamw", (AdamWRecipe, AdamWRecipe)),
+        ("vgg16", "adamw", (AdamWRecipe, AdamWRecipe)),
+        ("mixer_s4", "sgd", (SGDRecipe, SGDRecipe)),
+    ],
+)
+def test_the_optimizer_can_be_chosen_and_lengths_stay(tiny, model, optimizer, kinds):
+    own, task = tiny(model=model), tiny(model=model, optimizer=optimizer)
+    assert (type(task.dense_recipe), type(task.pruning_recipe)) == kinds
+    lengths = [(t.dense_recipe.epochs, t.pruning_recipe.epochs) for t in (own, task)]
+    assert lengths[0] == lengths[1]
+
+
+def test_the_optimizer_that_a_network_has_changes_nothing(tiny):
+    own, task = tiny(model="mixer_s4"), tiny(model="mixer_s4", optimizer="adamw")
+    assert (task.dense_recipe, task.pruning_recipe) == (own.dense_recipe, own.pruning_recipe)
+
+
+def test_an_unknown_optimizer_is_refused(tiny):
+    with pytest.raises(
+        ArgumentError, match=r"Cifar10\(optimizer='adam'\): optimizer must be one of sgd, adamw, or None\."
+    ):
+        tiny(optimizer="adam")
 
 
 def test_pretrained_takes_the_checkpoint_and_no_random_numbers(tiny, tmp_path):

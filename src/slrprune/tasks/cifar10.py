@@ -9,7 +9,7 @@ from slrprune.errors import ArgumentError, StateError
 from slrprune.tasks.augment import CropFlip
 from slrprune.tasks.base import Split
 from slrprune.tasks.cifar10_files import read_cifar10
-from slrprune.tasks.cifar10_models import CIFAR_MODELS, THIN_RESNETS, check_cifar_model
+from slrprune.tasks.cifar10_models import CIFAR_MODELS, THIN_RESNETS, check_cifar_model, recipes_under
 from slrprune.tasks.recipe import Recipe, SGDRecipe
 from slrprune.tasks.resnet_cifar import ResNetCifar, load_checkpoint
 from slrprune.tasks.split import stratified_holdout
@@ -39,6 +39,8 @@ class Cifar10(TensorTask):
         checkpoint: file with trained dense weights, for `pretrained`.
         holdout: training images held out for "val", in [0, 49,999]. With 0 there is no "val" split: for a final run
             that uses the test split once.
+        optimizer: "sgd" or "adamw" in place of the network's own, with learning rate and weight decay to go with it
+            (torch's defaults for AdamW); the recipes' lengths stay.
         batch_size: of training batches.
         device: where data and models live; the images take 184 MB there.
         bf16: run forward passes under bfloat16 autocast. Faster on GPUs and on CPUs with bfloat16 instructions (AMX, or
@@ -64,6 +66,7 @@ class Cifar10(TensorTask):
         model: str | None = None,
         checkpoint: str | PathLike[str] | None = None,
         holdout: int = 5000,
+        optimizer: str | None = None,
         batch_size: int = 128,
         device: str | torch.device = "cpu",
         bf16: bool = False,
@@ -71,6 +74,8 @@ class Cifar10(TensorTask):
         if model is not None and depth != 20:
             raise ArgumentError("Cifar10", "depth", depth, f"must be left out beside model={model!r}")
         self._choose(depth, model)
+        own = self.dense_recipe, self.pruning_recipe
+        self.dense_recipe, self.pruning_recipe = recipes_under(optimizer, *own)
         self.checkpoint = checkpoint
         splits = _splits(read_cifar10(data, "train"), read_cifar10(data, "test"), holdout)
         super().__init__(splits, batch_size=batch_size, augment=CropFlip(), device=device, bf16=bf16)

@@ -1,7 +1,7 @@
 """The networks of the CIFAR-10 task by name, each with its recipes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from torch import nn
@@ -16,6 +16,8 @@ from slrprune.tasks.vgg_cifar import VGG16Cifar
 
 _DENSE = SGDRecipe(epochs=100, lr=0.1, weight_decay=5e-4, warmup=0.05)
 _PRUNING = SGDRecipe(epochs=50, lr=0.05, weight_decay=5e-4)
+# torch's own learning rate and weight decay: for seeing how a method does in settings that nobody tuned.
+_PLAIN_ADAMW = AdamWRecipe(epochs=100, lr=1e-3, weight_decay=0.01, warmup=0.05)
 _ATTENTIVE_DENSE = AdamWRecipe(epochs=100, lr=1e-3, weight_decay=0.05, warmup=0.1)
 _ATTENTIVE_PRUNING = AdamWRecipe(epochs=50, lr=3e-4, weight_decay=0.05, warmup=0.05)
 
@@ -63,3 +65,31 @@ def check_cifar_model(name: str) -> None:
         raise ArgumentError(
             "Cifar10", "model", name, f"must be one of {', '.join(known)}", f"Did you mean {nearest!r}?"
         )
+
+
+_UNDER: Mapping[str, tuple[Recipe, Recipe]] = MappingProxyType(
+    {"sgd": (_DENSE, _PRUNING), "adamw": (_PLAIN_ADAMW, _PLAIN_ADAMW)}
+)
+
+
+def recipes_under(optimizer: str | None, dense: Recipe, pruning: Recipe) -> tuple[Recipe, Recipe]:
+    """Both recipes with another optimizer, in their lengths.
+
+    Args:
+        optimizer: "sgd" or "adamw"; None, or the one that a recipe has already, leaves it as it is.
+        dense: the network's own, from fresh weights.
+        pruning: the network's own, from trained ones.
+
+    Raises:
+        ArgumentError: another optimizer.
+    """
+    if optimizer is None:
+        return dense, pruning
+    if optimizer not in _UNDER:
+        raise ArgumentError("Cifar10", "optimizer", optimizer, f"must be one of {', '.join(_UNDER)}, or None")
+    other_dense, other_pruning = _UNDER[optimizer]
+    return _in_place_of(dense, other_dense), _in_place_of(pruning, other_pruning)
+
+
+def _in_place_of(own: Recipe, other: Recipe) -> Recipe:
+    return own if type(own) is type(other) else replace(other, epochs=own.epochs)
