@@ -9,12 +9,13 @@ from torch import Tensor
 
 from slrprune import SLR
 from slrprune.methods.base import MethodState, Moment, Observation, Problem, mask_counts
+from slrprune.methods.crowding import adapt_shares
 from slrprune.methods.surrogate import holds, observe_loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShortenedSLR(SLR):
-    """SLR as the default was before: where condition 1 fails, the multipliers take less of a step, or nothing.
+    """SLR as the default was at first: where condition 1 fails, the multipliers take less of a step, or nothing.
 
     They take sigma max(0, 1 - (f_20 / f_200 - 1) / tolerance) for a positive loss, with f_20 and f_200 its averages
     over about 20 and 200 steps. For a constant sigma, on the CPU.
@@ -34,8 +35,39 @@ class ShortenedSLR(SLR):
             share = max(0.0, 1 - (fast / slow - 1) / self.tolerance) if self.tolerance and slow > 0 else 0.0
         return share * super()._next_sigma(state, moment)
 
-    def _refuses(self, problem: Problem, state: MethodState, points: Sequence[Tensor]) -> bool:
-        return False
+    def _refused(
+        self, problem: Problem, state: MethodState, moment: Moment, points: Sequence[Tensor], fails: bool | Tensor
+    ) -> Sequence[bool | Tensor]:
+        return [False] * len(points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TogetherSLR(SLR):
+    """SLR whose condition counts the entries of all weights together, against the support of all. CPU only.
+
+    Args:
+        halves: after a refused step the next one is half as long, as in `SLR`; without, as the default was before, all
+            steps are whole.
+    """
+
+    tolerance: float | None = 0.01
+    halves: bool = False
+
+    def _refused(
+        self, problem: Problem, state: MethodState, moment: Moment, points: Sequence[Tensor], fails: bool | Tensor
+    ) -> Sequence[bool | Tensor]:
+        crowded = bool(fails) and self._crowded(problem, state, points)
+        if self.halves:
+            adapt_shares(problem, state, moment, fails, torch.full((len(points),), crowded) if fails else None)
+        return [crowded] * len(points)
+
+    def _crowded(self, problem: Problem, state: MethodState, points: Sequence[Tensor]) -> bool:
+        above, masks = 0, state.tensors["mask"]
+        for number, (_, positions) in enumerate(problem.groups):
+            bound = state.scalars[f"largest_multiplier_{number}"]
+            above += sum(int(((points[p].abs() > bound) & ~masks[p]).count_nonzero()) for p in positions)
+        kept = sum(int(mask.count_nonzero()) for mask in masks)
+        return self.tolerance is not None and above > max(1.0, self.tolerance * kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +82,13 @@ class BoundedSLR(SLR):
 
     def _points(
         self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
-    ) -> tuple[list[Tensor], bool | Tensor]:
+    ) -> tuple[list[Tensor], float | Tensor]:
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         largest = [memory.masked_fill(mask, 0.0).abs().amax() for mask, memory in zip(masks, memories, strict=True)]
         bound = torch.stack(largest).amax()
-        points, refused = super()._points(problem, state, moment, sigma, decay)
+        points, taken = super()._points(problem, state, moment, sigma, decay)
         pairs = zip(masks, points, strict=True)
-        return [torch.where(mask, point, point.clamp(-bound, bound)) for mask, point in pairs], refused
+        return [torch.where(mask, point, point.clamp(-bound, bound)) for mask, point in pairs], taken
 
 
 @dataclass(frozen=True, kw_only=True)

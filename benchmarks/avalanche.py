@@ -6,6 +6,7 @@ Digits, 98 %, 20 epochs, from a dense net of benchmarks/condition.py. The first 
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import torch
 from _digits_runs import dense_starts, keep, prune_copy, read_arguments
@@ -14,14 +15,14 @@ import slrprune as slr
 from slrprune.tasks import Digits
 
 SPARSITY, EPOCHS, SPAN = 0.98, 20, 30
-METHODS: dict[str, slr.Method] = {"dpf": slr.SLR(sigma=1.0, tolerance=None), "`SLR()`": slr.SLR()}
+METHODS: dict[str, slr.SLR] = {"dpf": slr.SLR(sigma=1.0, tolerance=None), "`SLR()`": slr.SLR()}
 
 Traces = Mapping[str, Sequence[Mapping[str, float]]]
 """For each method and span of updates: `until` (number of the last update), `kept`, `let_in` (largest fraction of the
-support that one update let in), `refused` (updates) and `loss` at its end."""
+support that one update let in), `taken` (mean of the stepsizes, as a fraction of sigma) and `loss` at its end."""
 
 
-def trace(records: Sequence[slr.UpdateRecord], numel: int) -> list[dict[str, float]]:
+def trace(records: Sequence[slr.UpdateRecord], numel: int, sigma: float) -> list[dict[str, float]]:
     """One entry for every SPAN updates."""
     rows, before = [], numel
     spans = [records[start : start + SPAN] for start in range(0, len(records), SPAN)]
@@ -32,14 +33,13 @@ def trace(records: Sequence[slr.UpdateRecord], numel: int) -> list[dict[str, flo
             # Those that enter and those that leave are the changes; their difference is that of the counts.
             let_in.append((record.mask_changes + kept - before) / 2 / kept)
             before = kept
-        refused = sum(record.stepsize == 0 for record in span)
         last = span[-1]
         rows.append(
             {
                 "until": last.iteration,
                 "kept": before,
                 "let_in": round(max(let_in), 4),
-                "refused": refused,
+                "taken": round(fmean(record.stepsize for record in span) / sigma, 3),
                 "loss": round(last.loss, 3),
             }
         )
@@ -49,12 +49,12 @@ def trace(records: Sequence[slr.UpdateRecord], numel: int) -> list[dict[str, flo
 def table(traces: Traces) -> str:
     """A row for every span in which something happens, the methods side by side."""
     names = list(traces)
-    heads = [f"{name}: let in at once | refused | loss" for name in names]
+    heads = [f"{name}: let in at once | taken | loss" for name in names]
     lines = [f"| updates | kept | {' | '.join(heads)} |", f"| --- | ---: |{' ---: | ---: | ---: |' * len(names)}"]
     for rows in zip(*traces.values(), strict=True):
         if all(row["let_in"] == 0 for row in rows):
             continue
-        cells = [f"{row['let_in']:.1%} | {row['refused']:g} | {row['loss']:.3f}" for row in rows]
+        cells = [f"{row['let_in']:.1%} | {row['taken']:.0%} | {row['loss']:.3f}" for row in rows]
         until = int(rows[0]["until"])
         lines.append(f"| to {until} | {rows[0]['kept']:g} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -71,7 +71,7 @@ def main() -> None:
     for name, method in METHODS.items():
         pruner = prune_copy(task, dense, seed, slr.Global(SPARSITY), method, EPOCHS)
         numel = sum(mask.numel() for mask in pruner.masks().values())
-        traces[name] = trace(pruner.records(), numel)
+        traces[name] = trace(pruner.records(), numel, float(method.sigma))  # type: ignore[arg-type]
     keep({"seed": seed, "runs": traces}, table(traces), "avalanche", arguments)
 
 

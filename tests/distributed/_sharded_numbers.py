@@ -134,7 +134,7 @@ def scenario_a_step_that_crowds_is_refused_on_all_ranks(folder: Path) -> None:
             one, some = pruners
             stepsizes = [record.stepsize for record in one.records()]
             assert [record.stepsize for record in some.records()] == stepsizes
-            assert set(stepsizes) == {0.0, 1.0}, stepsizes
+            assert min(stepsizes) < 1 == max(stepsizes), stepsizes
             for name, value in one._state.scalars.items():
                 assert torch.allclose(some._state.scalars[name], value, rtol=1e-9, atol=0), name
 
@@ -173,7 +173,7 @@ def scenario_traffic_and_memory_are_those_of_the_formulas(folder: Path) -> None:
         before = pruner.world.traffic.calls, pruner.world.traffic.payload
         pruner.step(1.0)  # the averages are equal, so condition 1 fails
         assert pruner.world.traffic.calls - before[0] == once[0] + 2 + 2 + mesh.ndim  # norms, counts; bound, entries
-        assert pruner.world.traffic.payload - before[1] == once[1] + once[2] + 32 + 8 + 16 + 16 * mesh.ndim
+        assert pruner.world.traffic.payload - before[1] == once[1] + once[2] + 32 + 8 + 16 * tensors + 16 * mesh.ndim
         held = sum(tensor.nbytes for tensors in pruner._state.tensors.values() for tensor in tensors)
         here = sum(weight.numel() for weight in pruner.problem.weights)
         assert held == pruner.method.bytes_per_weight(torch.float64) * here

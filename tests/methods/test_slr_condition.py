@@ -1,16 +1,17 @@
-"""SLR's surrogate condition: where it fails, a multiplier step that would crowd the support is refused (eq. 24)."""
+"""SLR's surrogate condition: where it fails, a step that would crowd the support is refused, then halved (eq. 24)."""
 
 import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from two_weights import LR, STEPS, Two, trained
 
 from slrprune import SLR, CubicRamp, Global, NoRamp, Pruner, Unstructured
 from slrprune.errors import ArgumentError
-from slrprune.methods.base import MethodState, Problem
-from slrprune.methods.crowding import crowds, remember_largest
+from slrprune.methods.base import MethodState, Moment, Problem
+from slrprune.methods.crowding import adapt_shares, crowds, remember_largest, shares
+from slrprune.methods.surrogate import holds
 
 CUT_OFF = torch.tensor([2.0, 1.0, -1.0, 0.5], dtype=torch.float64)
 
@@ -93,52 +94,111 @@ def test_a_state_from_before_there_were_bounds_loads() -> None:
     """Nothing is refused until the next update has set one."""
     method = SLR(sigma=0.5, ramp=NoRamp())
     saved = trained(Two(), method).state_dict()
-    del saved["scalars"]["largest_multiplier_0"]
+    for name in ("largest_multiplier_0", "share_0", "share_1"):
+        del saved["scalars"][name]
     saved["steps"] = 0
     model = Two()
     pruner = Pruner(model, torch.optim.SGD(model.parameters(), lr=LR), Global(0.7), total_steps=STEPS, method=method)
     pruner.load_state_dict(saved)
     pruner.step(9.0)
     assert pruner.records()[-1].stepsize == 0.5
-    assert "largest_multiplier_0" in pruner.state_dict()["scalars"]
+    assert {"largest_multiplier_0", "share_0", "share_1"} <= set(pruner.state_dict()["scalars"])
 
 
-def test_every_budget_has_its_own_bound_and_the_entries_of_all_are_counted() -> None:
-    problem = Problem(
-        ("a", "b"),
-        (torch.tensor([9.0, 5.0, 4.0]), torch.tensor([0.9, 0.5, 0.4, 0.0])),
-        ((Unstructured(2 / 3), (0,)), (Unstructured(0.75), (1,))),
-    )
-    masks = [torch.tensor([True, False, False]), torch.tensor([True, False, False, False])]
-    state = MethodState(tensors={})
-    points = list(problem.weights)
-    assert not crowds(problem, state, masks, points, 0.0)  # nothing is known yet
-    remember_largest(problem, state, masks, points)
+TWO_BUDGETS = Problem(
+    ("a", "b"),
+    (torch.tensor([9.0, 5.0, 4.0]), torch.tensor([0.9, 0.8, 0.5, 0.4, 0.0])),
+    ((Unstructured(2 / 3), (0,)), (Unstructured(0.6), (1,))),
+)
+MASKS = [torch.tensor([True, False, False]), torch.tensor([True, True, False, False, False])]
+
+
+def test_every_budget_has_its_own_bound_and_every_weight_its_own_count() -> None:
+    state, points = MethodState(tensors={}), list(TWO_BUDGETS.weights)
+    assert crowds(TWO_BUDGETS, state, MASKS, points, 0.0).tolist() == [False, False]  # nothing is known yet
+    remember_largest(TWO_BUDGETS, state, MASKS, points)
     assert [float(value) for value in state.scalars.values()] == [5.0, 0.5]
-    higher = [torch.tensor([9.0, -5.1, 4.0]), torch.tensor([0.9, 0.6, -0.6, 0.3])]
-    assert crowds(problem, state, masks, higher, 0.5)  # three, of two that are kept
-    assert crowds(problem, state, masks, higher, 1.0)
-    assert not crowds(problem, state, masks, higher, 1.5)
-    assert not crowds(problem, state, masks, [points[0], torch.tensor([0.1, 0.6, 0.5, 0.3])], 0.0)
+    higher = [torch.tensor([9.0, -5.1, 4.0]), torch.tensor([0.9, 0.8, 0.6, -0.6, 0.3])]
+    assert crowds(TWO_BUDGETS, state, MASKS, higher, 0.5).tolist() == [False, True]  # one, and two of two that are kept
+    assert crowds(TWO_BUDGETS, state, MASKS, higher, 1.0).tolist() == [False, False]
+    both = [torch.tensor([9.0, -5.1, 5.2]), higher[1]]
+    assert crowds(TWO_BUDGETS, state, MASKS, both, 0.9).tolist() == [True, True]
+    assert crowds(TWO_BUDGETS, state, MASKS, both, 1.0).tolist() == [True, False]
+
+
+def test_one_weight_is_refused_and_the_other_goes_on() -> None:
+    model = nn.Module()
+    model.a, model.b = (nn.Parameter(torch.tensor([9.0, 8.0, 2.0, 1.0])) for _ in "ab")
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    rules = {"a": Unstructured(0.5), "b": Unstructured(0.5)}
+    method = SLR(sigma=0.5, ramp=NoRamp())
+    pruner = Pruner(model, optimizer, rules, total_steps=3, method=method)
+    pruner.step(1.0)
+    model.a.grad, model.b.grad = torch.tensor([0.0, 0.0, -2.0, -4.0]), torch.tensor([0.0, 0.0, -2.0, -1.0])
+    optimizer.step()
+    pruner.step(5.0)
+    state = pruner.state_dict()
+    assert {name: memory[2:].tolist() for name, memory in state["tensors"]["memory"].items()} == {
+        "a": [2.0, 1.0],
+        "b": [3.0, 1.5],
+    }
+    assert [float(state["scalars"][name]) for name in ("share_0", "share_1")] == [0.5, 1.0]
+    assert pruner.records()[-1].stepsize == 0.25
+
+
+def test_a_refused_step_is_followed_by_half_of_it_and_one_that_is_taken_by_twice_as_much() -> None:
+    """The whole step lifts two entries above 2, half of it one, and the whole one after that one above 2.75."""
+    pushes = [0.0, 1.1, -3.5, 0.1]
+    for stepsizes in ([0.0], [0.0, 0.25], [0.0, 0.25, 0.5]):
+        pruner = _pushed(pushes, [5.0] * len(stepsizes), 0.25)
+        assert [record.stepsize for record in pruner.records()][1:] == stepsizes
+        smallest = pruner.state_dict()["tensors"]["memory"]["weight"][7]
+        assert float(smallest) == pytest.approx(0.5 + 0.1 * sum(stepsizes) / 0.5)
+
+
+def test_once_the_condition_holds_the_whole_step_is_taken_again() -> None:
+    pruner = _pushed([0.0, 1.1, -1.1, 0.0], [5.0, -50.0], 0.25)
+    assert [record.first_condition for record in pruner.records()][1:] == [0.0, 1.0]
+    assert [record.stepsize for record in pruner.records()][1:] == [0.0, 0.5]
+    assert pruner.state_dict()["scalars"]["share_0"] == 1
+
+
+def test_a_share_stays_above_zero() -> None:
+    """However often steps are refused, and it grows again."""
+    state = MethodState(tensors={})
+    moment = Moment(step=1, time=0.5, loss=torch.tensor(1.0), lrs=())
+    for _ in range(2000):
+        adapt_shares(TWO_BUDGETS, state, moment, True, torch.tensor([True, False]))
+    few, whole = shares(TWO_BUDGETS, state, True)
+    assert 0 < few < 1e-6
+    assert whole == 1.0
+    for _ in range(30):
+        adapt_shares(TWO_BUDGETS, state, moment, True, torch.tensor([False, False]))
+    assert shares(TWO_BUDGETS, state, True) == [1.0, 1.0]
+
+
+def test_shares_stay_after_a_step_that_is_not_usable() -> None:
+    state = MethodState(tensors={})
+    crowded, fails = torch.tensor([True, False]), torch.tensor(True)
+    for usable, expected in ((True, [0.5, 1.0]), (False, [0.5, 1.0]), (True, [0.25, 1.0])):
+        moment = Moment(step=1, time=0.5, loss=torch.tensor(1.0), lrs=(), is_usable=torch.tensor(usable))
+        adapt_shares(TWO_BUDGETS, state, moment, fails, crowded)
+        assert [float(share) for share in shares(TWO_BUDGETS, state, fails)] == expected
 
 
 def test_decisions_of_a_device_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On accelerators nobody looks at the decision; here the same one is handed on as a tensor."""
-    decide, seen = SLR._refuses, []
-
-    def on_device(self: SLR, *args: object) -> Tensor:
-        seen.append(bool(decide(self, *args)))  # type: ignore[arg-type]
-        return torch.tensor(seen[-1])
-
+    """On accelerators nobody looks at the condition; here the CPU does not either."""
     method = SLR(sigma=1.0, ramp=CubicRamp(), tolerance=0.01)
     one, other = Two(), Two()
     here = trained(one, method)
-    monkeypatch.setattr(SLR, "_refuses", on_device)
+    monkeypatch.setattr(SLR, "_fails", lambda self, problem, state: ~holds(state))
     there = trained(other, method)
-    assert True in seen
-    assert False in seen
-    assert all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
-    assert [record.stepsize for record in here.records()] == [record.stepsize for record in there.records()]
+    stepsizes = [record.stepsize for record in here.records()]
+    assert {0.0, 1.0} < set(stepsizes)
+    assert [record.stepsize for record in there.records()] == pytest.approx(stepsizes, rel=1e-12)
+    for a, b in zip(one.weights, other.weights, strict=True):
+        assert torch.allclose(a, b, rtol=1e-5)
+        assert torch.equal(a == 0, b == 0)
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1.1, math.nan])

@@ -1,23 +1,72 @@
-"""Whether a multiplier step would crowd the support: let in many entries at once (docs/theory.md, eq. 24)."""
+"""How much of a multiplier step each weight takes, so that none crowds into the support (docs/theory.md, eq. 24)."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from slrprune.methods.base import MethodState, Problem, total
+from slrprune.methods.base import MethodState, Moment, Problem
 from slrprune.methods.masked import only
 
 _BOUND = "largest_multiplier_{}"  # of the budget with this number
+_SHARE = "share_{}"  # of the weight at this position
+_LEAST = 2.0**-20  # a share that reached 0 could not grow again
 
 
-def no_bounds(problem: Problem) -> dict[str, Tensor]:
-    """The scalars of `remember_largest` before any projection, inf: then nothing crowds.
+def no_crowding(problem: Problem) -> dict[str, Tensor]:
+    """The scalars of this file before any projection: bounds of inf, below which nothing crowds, and whole steps.
 
     They are there from the start because `torch.distributed.checkpoint` loads only entries that the new state has.
     """
-    numbers = range(len(problem.groups))
-    return {_BOUND.format(n): torch.full((), torch.inf, dtype=torch.float64, device=problem.device) for n in numbers}
+    whole = torch.ones((), dtype=torch.float64, device=problem.device)
+    bounds = {_BOUND.format(number): torch.full_like(whole, torch.inf) for number in range(len(problem.groups))}
+    return {**bounds, **{_SHARE.format(position): whole.clone() for position in range(len(problem.weights))}}
+
+
+def shares(problem: Problem, state: MethodState, fails: bool | Tensor) -> list[float] | list[Tensor]:
+    """s, for each weight the part of sigma that its next step takes, in (0, 1]; 1 where condition 1 holds.
+
+    Args:
+        problem: says how many weights there are.
+        state: after `no_crowding`, or saved before there were shares.
+        fails: whether condition 1 fails, known to the host or a 0-dim bool on the device.
+
+    Returns:
+        Numbers, or 0-dim float64 tensors where only the device knows.
+    """
+    if fails is False:
+        return [1.0] * len(problem.weights)
+    present = _shares(problem, state)
+    return list(torch.where(fails, present, 1.0).unbind()) if isinstance(fails, Tensor) else present.tolist()
+
+
+def adapt_shares(
+    problem: Problem, state: MethodState, moment: Moment, fails: bool | Tensor, crowded: Tensor | None
+) -> None:
+    """Half of s for a weight's next step where this one crowded the support, else twice as much, 1 at most.
+
+    Args:
+        problem: as for `shares`.
+        state: its shares move.
+        moment: of the step; after one that is not usable they stay.
+        fails: as for `shares`; while condition 1 holds all are 1.
+        crowded: one bool for each weight; None where the host knows that condition 1 holds.
+    """
+    present = _shares(problem, state)
+    moved = torch.ones_like(present)
+    if crowded is not None:
+        moved = torch.where(crowded, present / 2, present * 2).clamp(_LEAST, 1)
+    if isinstance(fails, Tensor):
+        moved = torch.where(fails, moved, 1.0)
+    if moment.is_usable is not None:
+        moved = torch.where(moment.is_usable, moved, present)
+    state.scalars.update({_SHARE.format(position): share for position, share in enumerate(moved.unbind())})
+
+
+def _shares(problem: Problem, state: MethodState) -> Tensor:
+    """Of the last steps, float64, one for each weight; 1 in states saved before there were shares."""
+    whole = torch.ones((), dtype=torch.float64, device=problem.device)
+    return torch.stack([state.scalars.get(_SHARE.format(p), whole) for p in range(len(problem.weights))])
 
 
 def remember_largest(problem: Problem, state: MethodState, masks: Sequence[Tensor], points: Sequence[Tensor]) -> None:
@@ -41,28 +90,29 @@ def remember_largest(problem: Problem, state: MethodState, masks: Sequence[Tenso
 def crowds(
     problem: Problem, state: MethodState, masks: Sequence[Tensor], points: Sequence[Tensor], tolerance: float
 ) -> Tensor:
-    """Whether too many entries off the support exceed the largest that was there after the last projection.
+    """Of which weights too many entries off the support exceed the largest that was there after the last projection.
 
     Args:
         problem: as for `remember_largest`.
         state: after `remember_largest`. Without bounds, as in states saved before there were any, nothing crowds.
         masks: of the support, bool, one per weight.
         points: what is to be projected next, one per weight.
-        tolerance: as many as this fraction of the support are not too many; one entry never is.
+        tolerance: as many as this fraction of a weight's support are not too many; one entry never is.
 
     Returns:
-        0-dim bool on the problem's device, the same on all ranks.
+        Bool on the problem's device, one for each weight, the same on all ranks.
     """
-    above = []
-    for number, (_, positions) in enumerate(problem.groups):
-        bound = state.scalars.get(_BOUND.format(number))
-        if bound is None:
-            return torch.zeros((), dtype=torch.bool, device=problem.device)
-        for position in positions:
-            exceeds = points[position].abs() > bound.to(points[position].device, points[position].dtype)
-            above.append(torch.count_nonzero(exceeds & ~masks[position]))
-    kept = [torch.count_nonzero(mask) for mask in masks]
-    counts = torch.stack([total(above, problem.device), total(kept, problem.device)])
+    above, kept = [], []
+    bounds = {
+        p: state.scalars.get(_BOUND.format(n)) for n, (_, positions) in enumerate(problem.groups) for p in positions
+    }
+    for position, (mask, point) in enumerate(zip(masks, points, strict=True)):
+        if (bound := bounds[position]) is None:
+            return torch.zeros(len(points), dtype=torch.bool, device=problem.device)
+        exceeds = point.abs() > bound.to(point.device, point.dtype)
+        above.append(torch.count_nonzero(exceeds & ~mask).to(problem.device))
+        kept.append(torch.count_nonzero(mask).to(problem.device))
+    counts = torch.stack([torch.stack(above), torch.stack(kept)]).double()
     if problem.world.ranks > 1:
         counts = problem.world.sum(counts)
     return counts[0] > (tolerance * counts[1]).clamp(min=1)

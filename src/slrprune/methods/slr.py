@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import ClassVar
 
 import torch
@@ -18,7 +19,7 @@ from slrprune.methods.base import (
     mask_counts,
     stacked_norms,
 )
-from slrprune.methods.crowding import crowds, no_bounds, remember_largest
+from slrprune.methods.crowding import adapt_shares, crowds, no_crowding, remember_largest, shares
 from slrprune.methods.masked import only
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
@@ -56,21 +57,23 @@ class SLR(Method):
     feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
 
     Surrogate condition 1 compares averages of the mini-batch loss over about 20 and 200 steps: it holds where the short
-    one is below the long one, that is, where the subproblem is being improved. Where it fails, a multiplier step is
-    refused if it would lift too many entries above the largest multiplier that the last projection left: more than one,
-    and more than the fraction `tolerance` of the support (docs/theory.md, eq. 24). R then stays as it is, and the
-    record's stepsize is 0. Between updates each optimizer step's part of A is judged by itself. Without this, noise of
-    a large layer can take the places of a whole classifier within a few steps under a global budget of 98%, and nothing
-    comes back (docs/ablation.md). The published method compares the Lagrangian itself and waits whenever the condition
-    fails (docs/theory.md, section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too.
-    Accelerators decide on the device. There is no second condition: Z minimizes its subproblem exactly.
+    one is below the long one, that is, where the subproblem is being improved. Where it fails, a multiplier step may
+    lift few entries of each weight above the largest multiplier that the last projection left: one, or the fraction
+    `tolerance` of the weight's support if that is more (docs/theory.md, eq. 24). If it would lift more, that weight's
+    step is refused: its R stays as it is, and its next step is half as long; a step that is taken is followed by one of
+    twice the length, sigma at most. A record's stepsize is the mean over the weights. Between updates each optimizer
+    step's part of A is judged by itself. Without this, noise of a large layer can take the places of a whole classifier
+    within a few steps under a global budget of 98%, and nothing comes back (docs/ablation.md). The published method
+    compares the Lagrangian itself and waits whenever the condition fails (docs/theory.md, section 6, on this proxy). A
+    `RelaxedPath` with slack waits for the condition, too. Accelerators decide on the device. There is no second
+    condition: Z minimizes its subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 0.5 was chosen in docs/ablation.md.
         decay: fraction of R forgotten at each update that is not refused, in [0, 1).
-        tolerance: how many entries a multiplier step may lift while the condition fails, as a fraction of the support,
-            in [0, 1]; one entry it may always. None looks at no condition: with it and `sigma=1.0` the method is
-            dynamic pruning with feedback.
+        tolerance: how many entries of a weight a multiplier step may lift while the condition fails, as a fraction of
+            the weight's support, in [0, 1]; one entry it may always. 0.02 was chosen in docs/ablation.md. None looks
+            at no condition: with it and `sigma=1.0` the method is dynamic pruning with feedback.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
 
@@ -81,7 +84,7 @@ class SLR(Method):
 
     sigma: RelativeStepsize | float = 0.5
     decay: float = 0.0
-    tolerance: float | None = 0.01
+    tolerance: float | None = 0.02
     interval: int = 1
     ramp: Ramp = field(default_factory=CubicRamp)
 
@@ -99,10 +102,10 @@ class SLR(Method):
     def start(self, problem: Problem) -> MethodState:
         """Everything on the support, nothing in the memory."""
         memory = [weight.detach().to(_memory_dtype(weight), copy=True) for weight in problem.weights]
-        bounds = {} if self.tolerance is None else no_bounds(problem)
+        crowding = {} if self.tolerance is None else no_crowding(problem)
         return MethodState(
             tensors={"mask": all_true(problem.weights), "memory": memory},
-            scalars={**start_scalars(problem.device), **bounds},
+            scalars={**start_scalars(problem.device), **crowding},
             numbers={"stepsize": as_stepsize(self.sigma).first, "time": 0.0, "relaxation": 0.0},
         )
 
@@ -124,7 +127,7 @@ class SLR(Method):
         sigma = self._next_sigma(state, moment)
         state.iteration += 1
         state.numbers["stepsize"] = sigma
-        points, refused = self._points(problem, state, moment, sigma, self.decay)
+        points, taken = self._points(problem, state, moment, sigma, self.decay)
         progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
         masks = problem.masks(points, progress)
         primal, dual = [], []
@@ -141,7 +144,6 @@ class SLR(Method):
         state.progress = progress
         if self.tolerance is not None:
             remember_largest(problem, state, masks, points)
-        taken = sigma * (1 - refused.double()) if isinstance(refused, Tensor) else sigma * (not refused)
         return Observation(
             host={} if isinstance(taken, Tensor) else {"stepsize": taken},
             device={
@@ -175,36 +177,52 @@ class SLR(Method):
 
     def _points(
         self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
-    ) -> tuple[list[Tensor], bool | Tensor]:
-        """V, and whether its step was refused: W' on the support, (1 - decay) (R + sigma (W' - Z)) off it.
+    ) -> tuple[list[Tensor], float | Tensor]:
+        """V, and the stepsize that was taken: W' on the support, (1 - decay) (R + s sigma (W' - Z)) off it (eq. 24).
 
         With a relaxed path what the network computed with stands for Z.
         """
-        relaxation = present_relaxation(self.ramp, state)
+        relaxation, fails = present_relaxation(self.ramp, state), self._fails(problem, state)
+        stepsizes = [sigma * share for share in shares(problem, state, fails)]
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         points = []
-        for weight, mask, memory in zip(problem.weights, masks, memories, strict=True):
-            moved = _moved(memory, weight, sigma, relaxation)
+        for weight, mask, memory, stepsize in zip(problem.weights, masks, memories, stepsizes, strict=True):
+            moved = _moved(memory, weight, stepsize, relaxation)
             if decay:
                 moved = moved * (1 - decay)
             points.append(torch.where(mask, weight, moved, out=moved))
-        refused = self._refuses(problem, state, points)
+        refused = self._refused(problem, state, moment, points, fails)
         for position, (mask, memory) in enumerate(zip(masks, memories, strict=True)):
-            taken = _taken(mask, refused, moment.is_usable)
+            taken = _taken(mask, refused[position], moment.is_usable)
             if taken is not None:
                 points[position] = torch.where(taken, points[position], memory)
-        return points, refused
+        return points, _mean_taken(stepsizes, refused)
 
-    def _refuses(self, problem: Problem, state: MethodState, points: Sequence[Tensor]) -> bool | Tensor:
-        """Whether the multipliers stay: condition 1 fails, and the step would crowd the support (eq. 24)."""
+    def _fails(self, problem: Problem, state: MethodState) -> bool | Tensor:
+        """Whether condition 1 fails, on accelerators as a tensor: looking costs nothing on a CPU, and saves work."""
         if self.tolerance is None:
             return False
-        # Looking costs nothing on a CPU, and as a rule the condition saves the count there.
-        looks = problem.device.type == "cpu"
-        if looks and bool(holds(state)):
-            return False
-        crowded = crowds(problem, state, state.tensors["mask"], points, self.tolerance)
-        return bool(crowded) if looks else crowded & ~holds(state)
+        return not bool(holds(state)) if problem.device.type == "cpu" else ~holds(state)
+
+    def _refused(
+        self, problem: Problem, state: MethodState, moment: Moment, points: Sequence[Tensor], fails: bool | Tensor
+    ) -> Sequence[bool | Tensor]:
+        """Of which weights the multipliers stay: condition 1 fails, and the step would crowd the support."""
+        if self.tolerance is None:
+            return [False] * len(points)
+        crowded = None if fails is False else crowds(problem, state, state.tensors["mask"], points, self.tolerance)
+        adapt_shares(problem, state, moment, fails, crowded)
+        if crowded is None:
+            return [False] * len(points)
+        return (crowded & fails).unbind() if isinstance(fails, Tensor) else crowded.tolist()
+
+
+def _mean_taken(stepsizes: Sequence[float | Tensor], refused: Sequence[bool | Tensor]) -> float | Tensor:
+    """Mean over the weights of the stepsize that was taken, 0 where the step was refused."""
+    pairs = zip(stepsizes, refused, strict=True)
+    taken = [size * ~no if isinstance(no, Tensor) else size * (not no) for size, no in pairs]
+    numbers = [size for size in taken if not isinstance(size, Tensor)]
+    return fmean(numbers) if numbers else torch.stack([size for size in taken if isinstance(size, Tensor)]).mean()
 
 
 def _taken(mask: Tensor, refused: bool | Tensor, is_usable: Tensor | None) -> Tensor | None:
@@ -218,13 +236,16 @@ def _taken(mask: Tensor, refused: bool | Tensor, is_usable: Tensor | None) -> Te
     return is_usable if kept is None else kept & is_usable
 
 
-def _moved(memory: Tensor, weight: Tensor, sigma: float, relaxation: float | Tensor) -> Tensor:
+def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: float | Tensor) -> Tensor:
     """R + sigma (W' - beta R), a new tensor."""
-    moved = torch.add(memory, weight, alpha=sigma)
-    if isinstance(relaxation, Tensor):
-        moved.sub_(memory * (sigma * relaxation))
-    elif relaxation:
-        moved.sub_(memory, alpha=sigma * relaxation)
+    if isinstance(sigma, Tensor):
+        moved = torch.addcmul(memory, weight.to(memory.dtype), sigma.to(memory.device, memory.dtype))
+    else:
+        moved = torch.add(memory, weight, alpha=sigma)
+    if isinstance(factor := sigma * relaxation, Tensor):
+        moved.sub_(memory * factor.to(memory.device, memory.dtype))
+    elif factor:
+        moved.sub_(memory, alpha=factor)
     return moved
 
 
