@@ -9,7 +9,6 @@ from torch import Tensor
 
 from slrprune import SLR
 from slrprune.methods.base import MethodState, Moment, Observation, Problem, mask_counts
-from slrprune.methods.crowding import adapt_shares
 from slrprune.methods.surrogate import holds, observe_loss
 
 
@@ -35,10 +34,8 @@ class ShortenedSLR(SLR):
             share = max(0.0, 1 - (fast / slow - 1) / self.tolerance) if self.tolerance and slow > 0 else 0.0
         return share * super()._next_sigma(state, moment)
 
-    def _refused(
-        self, problem: Problem, state: MethodState, moment: Moment, points: Sequence[Tensor], fails: bool | Tensor
-    ) -> Sequence[bool | Tensor]:
-        return [False] * len(points)
+    def _fails(self, problem: Problem, state: MethodState) -> bool:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +51,13 @@ class TogetherSLR(SLR):
     halves: bool = False
 
     def _refused(
-        self, problem: Problem, state: MethodState, moment: Moment, points: Sequence[Tensor], fails: bool | Tensor
-    ) -> Sequence[bool | Tensor]:
-        crowded = bool(fails) and self._crowded(problem, state, points)
+        self, problem: Problem, state: MethodState, points: Sequence[Tensor], fails: bool | Tensor
+    ) -> Tensor | None:
+        return torch.full((len(points),), self._crowded(problem, state, points)) if fails else None
+
+    def _adapt(self, problem: Problem, state: MethodState, moment: Moment, step: Any) -> None:
         if self.halves:
-            adapt_shares(problem, state, moment, fails, torch.full((len(points),), crowded) if fails else None)
-        return [crowded] * len(points)
+            super()._adapt(problem, state, moment, step)
 
     def _crowded(self, problem: Problem, state: MethodState, points: Sequence[Tensor]) -> bool:
         above, masks = 0, state.tensors["mask"]
@@ -82,13 +80,13 @@ class BoundedSLR(SLR):
 
     def _points(
         self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
-    ) -> tuple[list[Tensor], float | Tensor]:
+    ) -> tuple[list[Tensor], Any]:
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         largest = [memory.masked_fill(mask, 0.0).abs().amax() for mask, memory in zip(masks, memories, strict=True)]
         bound = torch.stack(largest).amax()
-        points, taken = super()._points(problem, state, moment, sigma, decay)
+        points, step = super()._points(problem, state, moment, sigma, decay)
         pairs = zip(masks, points, strict=True)
-        return [torch.where(mask, point, point.clamp(-bound, bound)) for mask, point in pairs], taken
+        return [torch.where(mask, point, point.clamp(-bound, bound)) for mask, point in pairs], step
 
 
 @dataclass(frozen=True, kw_only=True)

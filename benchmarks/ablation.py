@@ -20,8 +20,8 @@ from small_cifar import SmallCifar
 from slrprune.compare import MethodArm, Plan, RunRecord, Target, compare, find, insert, load_records
 from slrprune.compare.statistics import paired_difference, summarize
 
-BASES = ("slr", "sigma_05", "cubic_tolerant")
-"""Differences are taken to the first of these that a table has: the present default, or those before."""
+BASES = ("slr", "refused", "sigma_05", "cubic_tolerant")
+"""Differences are taken to the first of these that a table has: the present default, or one of those before."""
 
 
 def table(records: Sequence[RunRecord]) -> str:

@@ -82,6 +82,12 @@ def test_an_update_may_be_refused_after_steps_that_were_not() -> None:
     assert [record.stepsize for record in pruner.records()] == [0.5, 0.0]
 
 
+def test_what_was_let_in_while_the_condition_held_shortens_one_step_and_not_more() -> None:
+    """Two entries rise above the bound, then the condition fails for the rest of an interval of 10."""
+    pruner = _pushed([0.0, 1.1, -1.1, 0.0], [0.9, *[5.0] * 9], 0.25, interval=10)
+    assert pruner.state_dict()["scalars"]["share_0"] == 0.5
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("tolerance", "refused"), [(0.25, True), (0.5, False)])
 def test_multipliers_of_16_bit_weights_wait_as_well(dtype: torch.dtype, tolerance: float, refused: bool) -> None:
@@ -169,12 +175,12 @@ def test_a_share_stays_above_zero() -> None:
     moment = Moment(step=1, time=0.5, loss=torch.tensor(1.0), lrs=())
     for _ in range(2000):
         adapt_shares(TWO_BUDGETS, state, moment, True, torch.tensor([True, False]))
-    few, whole = shares(TWO_BUDGETS, state, True)
+    few, whole = shares(TWO_BUDGETS, state, True).tolist()
     assert 0 < few < 1e-6
     assert whole == 1.0
     for _ in range(30):
         adapt_shares(TWO_BUDGETS, state, moment, True, torch.tensor([False, False]))
-    assert shares(TWO_BUDGETS, state, True) == [1.0, 1.0]
+    assert shares(TWO_BUDGETS, state, True).tolist() == [1.0, 1.0]
 
 
 def test_shares_stay_after_a_step_that_is_not_usable() -> None:
@@ -183,7 +189,7 @@ def test_shares_stay_after_a_step_that_is_not_usable() -> None:
     for usable, expected in ((True, [0.5, 1.0]), (False, [0.5, 1.0]), (True, [0.25, 1.0])):
         moment = Moment(step=1, time=0.5, loss=torch.tensor(1.0), lrs=(), is_usable=torch.tensor(usable))
         adapt_shares(TWO_BUDGETS, state, moment, fails, crowded)
-        assert [float(share) for share in shares(TWO_BUDGETS, state, fails)] == expected
+        assert shares(TWO_BUDGETS, state, fails).tolist() == expected
 
 
 def test_decisions_of_a_device_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

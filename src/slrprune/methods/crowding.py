@@ -23,7 +23,7 @@ def no_crowding(problem: Problem) -> dict[str, Tensor]:
     return {**bounds, **{_SHARE.format(position): whole.clone() for position in range(len(problem.weights))}}
 
 
-def shares(problem: Problem, state: MethodState, fails: bool | Tensor) -> list[float] | list[Tensor]:
+def shares(problem: Problem, state: MethodState, fails: Tensor | bool) -> Tensor:
     """s, for each weight the part of sigma that its next step takes, in (0, 1]; 1 where condition 1 holds.
 
     Args:
@@ -32,12 +32,13 @@ def shares(problem: Problem, state: MethodState, fails: bool | Tensor) -> list[f
         fails: whether condition 1 fails, known to the host or a 0-dim bool on the device.
 
     Returns:
-        Numbers, or 0-dim float64 tensors where only the device knows.
+        Float64 on the problem's device, one for each weight.
     """
-    if fails is False:
-        return [1.0] * len(problem.weights)
-    present = _shares(problem, state)
-    return list(torch.where(fails, present, 1.0).unbind()) if isinstance(fails, Tensor) else present.tolist()
+    whole = torch.ones((), dtype=torch.float64, device=problem.device)
+    present = torch.stack([state.scalars.get(_SHARE.format(p), whole) for p in range(len(problem.weights))])
+    if isinstance(fails, Tensor):
+        return torch.where(fails, present, 1.0)
+    return present if fails else torch.ones_like(present)
 
 
 def adapt_shares(
@@ -52,21 +53,15 @@ def adapt_shares(
         fails: as for `shares`; while condition 1 holds all are 1.
         crowded: one bool for each weight; None where the host knows that condition 1 holds.
     """
-    present = _shares(problem, state)
-    moved = torch.ones_like(present)
+    moved = torch.ones(len(problem.weights), dtype=torch.float64, device=problem.device)
     if crowded is not None:
+        present = shares(problem, state, True)
         moved = torch.where(crowded, present / 2, present * 2).clamp(_LEAST, 1)
     if isinstance(fails, Tensor):
         moved = torch.where(fails, moved, 1.0)
     if moment.is_usable is not None:
-        moved = torch.where(moment.is_usable, moved, present)
+        moved = torch.where(moment.is_usable, moved, shares(problem, state, True))
     state.scalars.update({_SHARE.format(position): share for position, share in enumerate(moved.unbind())})
-
-
-def _shares(problem: Problem, state: MethodState) -> Tensor:
-    """Of the last steps, float64, one for each weight; 1 in states saved before there were shares."""
-    whole = torch.ones((), dtype=torch.float64, device=problem.device)
-    return torch.stack([state.scalars.get(_SHARE.format(p), whole) for p in range(len(problem.weights))])
 
 
 def remember_largest(problem: Problem, state: MethodState, masks: Sequence[Tensor], points: Sequence[Tensor]) -> None:

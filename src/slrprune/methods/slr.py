@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,15 +61,15 @@ class SLR(Method):
     `tolerance` of the weight's support if that is more (docs/theory.md, eq. 24). If it would lift more, that weight's
     step is refused: its R stays as it is, and its next step is half as long; a step that is taken is followed by one of
     twice the length, sigma at most. A record's stepsize is the mean over the weights. Between updates each optimizer
-    step's part of A is judged by itself. Without this, noise of a large layer can take the places of a whole classifier
-    within a few steps under a global budget of 98%, and nothing comes back (docs/ablation.md). The published method
-    compares the Lagrangian itself and waits whenever the condition fails (docs/theory.md, section 6, on this proxy). A
-    `RelaxedPath` with slack waits for the condition, too. Accelerators decide on the device. There is no second
-    condition: Z minimizes its subproblem exactly.
+    step's part of A is judged by itself; the length changes with an update. Without this, noise of a large layer can
+    take the places of a whole classifier within a few steps under a global budget of 98%, and nothing comes back
+    (docs/ablation.md). The published method compares the Lagrangian itself and waits whenever the condition fails
+    (docs/theory.md, section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too. Accelerators
+    decide on the device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 0.5 was chosen in docs/ablation.md.
-        decay: fraction of R forgotten at each update that is not refused, in [0, 1).
+        decay: fraction of a weight's R forgotten at each update whose step it takes, in [0, 1).
         tolerance: how many entries of a weight a multiplier step may lift while the condition fails, as a fraction of
             the weight's support, in [0, 1]; one entry it may always. 0.02 was chosen in docs/ablation.md. None looks
             at no condition: with it and `sigma=1.0` the method is dynamic pruning with feedback.
@@ -127,7 +126,8 @@ class SLR(Method):
         sigma = self._next_sigma(state, moment)
         state.iteration += 1
         state.numbers["stepsize"] = sigma
-        points, taken = self._points(problem, state, moment, sigma, self.decay)
+        points, step = self._points(problem, state, moment, sigma, self.decay)
+        self._adapt(problem, state, moment, step)
         progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
         masks = problem.masks(points, progress)
         primal, dual = [], []
@@ -144,6 +144,7 @@ class SLR(Method):
         state.progress = progress
         if self.tolerance is not None:
             remember_largest(problem, state, masks, points)
+        taken = step.mean_taken()
         return Observation(
             host={} if isinstance(taken, Tensor) else {"stepsize": taken},
             device={
@@ -177,26 +178,27 @@ class SLR(Method):
 
     def _points(
         self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
-    ) -> tuple[list[Tensor], float | Tensor]:
-        """V, and the stepsize that was taken: W' on the support, (1 - decay) (R + s sigma (W' - Z)) off it (eq. 24).
+    ) -> tuple[list[Tensor], "_Step"]:
+        """V: W' on the support, (1 - decay) (R + s sigma (W' - Z)) off it (eq. 24), and how its step was judged.
 
         With a relaxed path what the network computed with stands for Z.
         """
         relaxation, fails = present_relaxation(self.ramp, state), self._fails(problem, state)
-        stepsizes = [sigma * share for share in shares(problem, state, fails)]
+        stepsizes = sigma if fails is False else sigma * shares(problem, state, fails)
         masks, memories = state.tensors["mask"], state.tensors["memory"]
+        sizes: Sequence[float | Tensor] = _each(stepsizes, len(masks), fails)
         points = []
-        for weight, mask, memory, stepsize in zip(problem.weights, masks, memories, stepsizes, strict=True):
-            moved = _moved(memory, weight, stepsize, relaxation)
+        for weight, mask, memory, size in zip(problem.weights, masks, memories, sizes, strict=True):
+            moved = _moved(memory, weight, size, relaxation)
             if decay:
                 moved = moved * (1 - decay)
             points.append(torch.where(mask, weight, moved, out=moved))
-        refused = self._refused(problem, state, moment, points, fails)
-        for position, (mask, memory) in enumerate(zip(masks, memories, strict=True)):
-            taken = _taken(mask, refused[position], moment.is_usable)
+        refused = self._refused(problem, state, points, fails)
+        for position, stays in enumerate(_each(False if refused is None else refused, len(masks), fails)):
+            taken = _taken(masks[position], stays, moment.is_usable)
             if taken is not None:
-                points[position] = torch.where(taken, points[position], memory)
-        return points, _mean_taken(stepsizes, refused)
+                points[position] = torch.where(taken, points[position], memories[position])
+        return points, _Step(stepsizes, fails, refused)
 
     def _fails(self, problem: Problem, state: MethodState) -> bool | Tensor:
         """Whether condition 1 fails, on accelerators as a tensor: looking costs nothing on a CPU, and saves work."""
@@ -205,24 +207,47 @@ class SLR(Method):
         return not bool(holds(state)) if problem.device.type == "cpu" else ~holds(state)
 
     def _refused(
-        self, problem: Problem, state: MethodState, moment: Moment, points: Sequence[Tensor], fails: bool | Tensor
-    ) -> Sequence[bool | Tensor]:
+        self, problem: Problem, state: MethodState, points: Sequence[Tensor], fails: bool | Tensor
+    ) -> Tensor | None:
         """Of which weights the multipliers stay: condition 1 fails, and the step would crowd the support."""
-        if self.tolerance is None:
-            return [False] * len(points)
-        crowded = None if fails is False else crowds(problem, state, state.tensors["mask"], points, self.tolerance)
-        adapt_shares(problem, state, moment, fails, crowded)
-        if crowded is None:
-            return [False] * len(points)
-        return (crowded & fails).unbind() if isinstance(fails, Tensor) else crowded.tolist()
+        if self.tolerance is None or fails is False:
+            return None
+        crowded = crowds(problem, state, state.tensors["mask"], points, self.tolerance)
+        return crowded & fails
+
+    def _adapt(self, problem: Problem, state: MethodState, moment: Moment, step: "_Step") -> None:
+        """Halves or doubles the shares of the next steps."""
+        if self.tolerance is not None:
+            adapt_shares(problem, state, moment, step.fails, step.refused)
 
 
-def _mean_taken(stepsizes: Sequence[float | Tensor], refused: Sequence[bool | Tensor]) -> float | Tensor:
-    """Mean over the weights of the stepsize that was taken, 0 where the step was refused."""
-    pairs = zip(stepsizes, refused, strict=True)
-    taken = [size * ~no if isinstance(no, Tensor) else size * (not no) for size, no in pairs]
-    numbers = [size for size in taken if not isinstance(size, Tensor)]
-    return fmean(numbers) if numbers else torch.stack([size for size in taken if isinstance(size, Tensor)]).mean()
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """How a multiplier step was judged.
+
+    Attributes:
+        stepsizes: s sigma, of all weights or of each.
+        fails: whether condition 1 fails.
+        refused: bool, one for each weight; None where it is known that nothing is.
+    """
+
+    stepsizes: float | Tensor
+    fails: bool | Tensor
+    refused: Tensor | None
+
+    def mean_taken(self) -> float | Tensor:
+        """Mean over the weights of the stepsize, 0 where the step was refused: a number where the host knows it."""
+        if isinstance(self.stepsizes, float) and self.refused is None:
+            return self.stepsizes
+        taken = torch.as_tensor(self.stepsizes) * (1.0 if self.refused is None else ~self.refused)
+        return taken.mean() if isinstance(self.fails, Tensor) else float(taken.mean())
+
+
+def _each(values: Any, count: int, fails: bool | Tensor) -> Sequence[Any]:
+    """One of `values` for each weight: plain ones where the host knows whether the condition fails, else tensors."""
+    if not isinstance(values, Tensor):
+        return [values] * count
+    return values.unbind() if isinstance(fails, Tensor) else values.tolist()
 
 
 def _taken(mask: Tensor, refused: bool | Tensor, is_usable: Tensor | None) -> Tensor | None:
@@ -242,10 +267,12 @@ def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: fl
         moved = torch.addcmul(memory, weight.to(memory.dtype), sigma.to(memory.device, memory.dtype))
     else:
         moved = torch.add(memory, weight, alpha=sigma)
-    if isinstance(factor := sigma * relaxation, Tensor):
-        moved.sub_(memory * factor.to(memory.device, memory.dtype))
-    elif factor:
-        moved.sub_(memory, alpha=factor)
+    if isinstance(relaxation, Tensor) or relaxation:
+        factor = sigma * relaxation
+        if isinstance(factor, Tensor):
+            moved.sub_(memory * factor.to(memory.device, memory.dtype))
+        else:
+            moved.sub_(memory, alpha=factor)
     return moved
 
 
