@@ -87,7 +87,7 @@ VARIANTS: dict[str, tuple[str, Method]] = {
 }
 """Name, what it is, and the method. Others are those of `compare.find`, so `slr`, the default.
 
-"Steps shortened" is the form of the condition before (`ShortenedSLR`). The settings of SLR from `cubic_conditional` on
+"Steps shortened" is the first form of the condition (`ShortenedSLR`). The settings of SLR from `cubic_conditional` on
 have it, with sigma 0.3, and what they say is the one thing that is changed. Without a condition are those that say so,
 those "as path" but `path_conditional`, and dpf's.
 """

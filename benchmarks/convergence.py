@@ -89,6 +89,24 @@ def run(task: Task, pairs: Sequence[tuple[Plan, Plan]], folder: Path, workers: i
     return [judged(*(compare(task, plan, folder, workers=workers) for plan in pair)) for pair in pairs]
 
 
+def table(verdicts: Sequence[Verdict]) -> str:
+    """Markdown, a row for each budget."""
+    head = (
+        "| epochs | SLR | epochs | best ADMM | accuracy | SLR minus ADMM |\n| ---: | ---: | ---: | --- | ---: | ---: |"
+    )
+    return "\n".join([head, *map(row, verdicts)])
+
+
+def verdicts_of(records: Sequence[RunRecord], factor: int = 3, method: str = "slr") -> list[Verdict]:
+    """Of stored records: a budget for each length of a rival with a run of `method` that is `factor` times shorter."""
+    ours, rivals = [r for r in records if r.method == method], [r for r in records if r.method != method]
+    budgets = sorted({r.epochs for r in rivals} & {factor * r.epochs for r in ours})
+    return [
+        judged([r for r in ours if factor * r.epochs == budget], [r for r in rivals if r.epochs == budget])
+        for budget in budgets
+    ]
+
+
 def row(verdict: Verdict) -> str:
     """One line of the table."""
     figures = ["diverged" if a is None else f"{a:.2f}" for a in (verdict.accuracy, verdict.rival_accuracy)]
@@ -120,12 +138,7 @@ def main() -> None:
     for module in args.rivals:
         import_module(module, "convergence")
     task = build_task(args.task, read_options(args.option, args.data, "convergence"), "convergence")
-    verdicts = run(task, plans(args), args.out, args.workers)
-    print(
-        "| epochs | SLR | epochs | best ADMM | accuracy | SLR minus ADMM |\n| ---: | ---: | ---: | --- | ---: | ---: |"
-    )
-    for verdict in verdicts:
-        print(row(verdict))
+    print(table(run(task, plans(args), args.out, args.workers)))
 
 
 if __name__ == "__main__":

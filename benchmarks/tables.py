@@ -17,6 +17,7 @@ import allocation
 import avalanche
 import bccd
 import condition
+import convergence
 import deploy_table
 import tutorial
 
@@ -61,16 +62,24 @@ TABLES = (
     Table("README.md", "demo-table", "demo", compared),
     Table("README.md", "deploy-table", "deploy.json", deploy_table.table),
     Table("docs/ablation.md", "ablation", "ablation", lambda path: ablation.table(load_records(path))),
+    Table("docs/ablation.md", "halved", "ablation_halved", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "avalanche", "avalanche.json", runs(avalanche.table)),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
     Table("docs/bccd.md", "bccd", "bccd", bccd.tables),
     Table("docs/compare.md", "core", "core", compared),
     Table("docs/compare.md", "core-without-dpf", "core", lambda path: compared(path, without=("dpf",))),
+    Table("docs/compare.md", "core-float32", "core_float32", compared),
     Table("docs/compare.md", "folds", "digits_folds", compared),
     Table("docs/how_to_choose.md", "allocation", "allocation.json", runs(allocation.table)),
     Table("docs/how_to_choose.md", "sets", "digits_sets", compared),
     Table("docs/tasks.md", "cora", "cora", compared),
     Table("docs/tasks.md", "llama", "llama", compared),
+    Table(
+        "docs/paper.md",
+        "convergence",
+        "convergence",
+        lambda path: convergence.table(convergence.verdicts_of(load_records(path))),
+    ),
     Table("docs/tutorial.md", "tutorial", "tutorial.json", runs(tutorial.table)),
 )
 

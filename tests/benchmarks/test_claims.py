@@ -127,6 +127,16 @@ def test_where_everything_diverged_there_is_no_verdict(convergence):
     assert convergence.row(verdict) == "| 6 | 90.00 | 6 | - | diverged | - |"
 
 
+def test_a_table_from_records_pairs_every_budget_with_a_third_of_it(convergence):
+    def record(method, epochs, seed, accuracy):
+        return Namespace(method=method, epochs=epochs, seed=seed, test_accuracy_after_cut=accuracy)
+
+    ours = [record("slr", 2, seed, 80.0 + seed) for seed in range(2)]
+    rivals = [record("admm", epochs, seed, 79.0 + seed) for epochs in (4, 6) for seed in range(2)]
+    verdicts = convergence.verdicts_of([*rivals, *ours])
+    assert convergence.table(verdicts).splitlines()[2:] == ["| 2 | 80.50 | 6 | admm | 79.50 | +1.00 [+1.00, +1.00] |"]
+
+
 def test_budgets_that_do_not_divide_are_refused(convergence, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["convergence.py", "blobs", "--budgets", "7", "--out", "nowhere"])
     with pytest.raises(SystemExit):
