@@ -61,7 +61,7 @@ def adapt_shares(
         moved = torch.where(fails, moved, 1.0)
     if moment.is_usable is not None:
         moved = torch.where(moment.is_usable, moved, shares(problem, state, True))
-    state.scalars.update({_SHARE.format(position): share for position, share in enumerate(moved.unbind())})
+    state.scalars.update({_SHARE.format(position): share.clone() for position, share in enumerate(moved.unbind())})
 
 
 def remember_largest(problem: Problem, state: MethodState, masks: Sequence[Tensor], points: Sequence[Tensor]) -> None:

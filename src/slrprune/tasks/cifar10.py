@@ -74,8 +74,9 @@ class Cifar10(TensorTask):
         if model is not None and depth != 20:
             raise ArgumentError("Cifar10", "depth", depth, f"must be left out beside model={model!r}")
         self._choose(depth, model)
-        own = self.dense_recipe, self.pruning_recipe
-        self.dense_recipe, self.pruning_recipe = recipes_under(optimizer, *own)
+        if optimizer is not None:
+            recipes = recipes_under(optimizer, self.dense_recipe, self.pruning_recipe)
+            self.dense_recipe, self.pruning_recipe = recipes
         self.checkpoint = checkpoint
         splits = _splits(read_cifar10(data, "train"), read_cifar10(data, "test"), holdout)
         super().__init__(splits, batch_size=batch_size, augment=CropFlip(), device=device, bf16=bf16)

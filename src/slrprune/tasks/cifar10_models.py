@@ -72,19 +72,17 @@ _UNDER: Mapping[str, tuple[Recipe, Recipe]] = MappingProxyType(
 )
 
 
-def recipes_under(optimizer: str | None, dense: Recipe, pruning: Recipe) -> tuple[Recipe, Recipe]:
+def recipes_under(optimizer: str, dense: Recipe, pruning: Recipe) -> tuple[Recipe, Recipe]:
     """Both recipes with another optimizer, in their lengths.
 
     Args:
-        optimizer: "sgd" or "adamw"; None, or the one that a recipe has already, leaves it as it is.
+        optimizer: "sgd" or "adamw"; the one that a recipe has already leaves it as it is.
         dense: the network's own, from fresh weights.
         pruning: the network's own, from trained ones.
 
     Raises:
         ArgumentError: another optimizer.
     """
-    if optimizer is None:
-        return dense, pruning
     if optimizer not in _UNDER:
         raise ArgumentError("Cifar10", "optimizer", optimizer, f"must be one of {', '.join(_UNDER)}, or None")
     other_dense, other_pruning = _UNDER[optimizer]
