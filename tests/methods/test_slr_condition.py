@@ -175,12 +175,12 @@ def test_a_share_stays_above_zero() -> None:
     moment = Moment(step=1, time=0.5, loss=torch.tensor(1.0), lrs=())
     for _ in range(2000):
         adapt_shares(TWO_BUDGETS, state, moment, True, torch.tensor([True, False]))
-    few, whole = shares(TWO_BUDGETS, state, True).tolist()
+    few, whole = shares(TWO_BUDGETS, state).tolist()
     assert 0 < few < 1e-6
     assert whole == 1.0
     for _ in range(30):
         adapt_shares(TWO_BUDGETS, state, moment, True, torch.tensor([False, False]))
-    assert shares(TWO_BUDGETS, state, True).tolist() == [1.0, 1.0]
+    assert shares(TWO_BUDGETS, state).tolist() == [1.0, 1.0]
 
 
 def test_shares_stay_after_a_step_that_is_not_usable() -> None:

@@ -23,22 +23,20 @@ def no_crowding(problem: Problem) -> dict[str, Tensor]:
     return {**bounds, **{_SHARE.format(position): whole.clone() for position in range(len(problem.weights))}}
 
 
-def shares(problem: Problem, state: MethodState, fails: Tensor | bool) -> Tensor:
-    """s, for each weight the part of sigma that its next step takes, in (0, 1]; 1 where condition 1 holds.
+def shares(problem: Problem, state: MethodState, fails: Tensor | None = None) -> Tensor:
+    """s, for each weight the part of sigma that its next step takes while condition 1 fails, in (0, 1].
 
     Args:
         problem: says how many weights there are.
         state: after `no_crowding`, or saved before there were shares.
-        fails: whether condition 1 fails, known to the host or a 0-dim bool on the device.
+        fails: where only the device knows whether condition 1 fails, a 0-dim bool: 1 takes the place of s if not.
 
     Returns:
         Float64 on the problem's device, one for each weight.
     """
     whole = torch.ones((), dtype=torch.float64, device=problem.device)
     present = torch.stack([state.scalars.get(_SHARE.format(p), whole) for p in range(len(problem.weights))])
-    if isinstance(fails, Tensor):
-        return torch.where(fails, present, 1.0)
-    return present if fails else torch.ones_like(present)
+    return present if fails is None else torch.where(fails, present, 1.0)
 
 
 def adapt_shares(
@@ -50,17 +48,17 @@ def adapt_shares(
         problem: as for `shares`.
         state: its shares move.
         moment: of the step; after one that is not usable they stay.
-        fails: as for `shares`; while condition 1 holds all are 1.
+        fails: whether condition 1 fails, known to the host or a 0-dim bool on the device; while it holds all are 1.
         crowded: one bool for each weight; None where the host knows that condition 1 holds.
     """
-    moved = torch.ones(len(problem.weights), dtype=torch.float64, device=problem.device)
+    present = shares(problem, state)
+    moved = torch.ones_like(present)
     if crowded is not None:
-        present = shares(problem, state, True)
         moved = torch.where(crowded, present / 2, present * 2).clamp(_LEAST, 1)
     if isinstance(fails, Tensor):
         moved = torch.where(fails, moved, 1.0)
     if moment.is_usable is not None:
-        moved = torch.where(moment.is_usable, moved, shares(problem, state, True))
+        moved = torch.where(moment.is_usable, moved, present)
     state.scalars.update({_SHARE.format(position): share.clone() for position, share in enumerate(moved.unbind())})
 
 

@@ -184,7 +184,9 @@ class SLR(Method):
         With a relaxed path what the network computed with stands for Z.
         """
         relaxation, fails = present_relaxation(self.ramp, state), self._fails(problem, state)
-        stepsizes = sigma if fails is False else sigma * shares(problem, state, fails)
+        stepsizes: float | Tensor = sigma
+        if fails is not False:
+            stepsizes = sigma * shares(problem, state, fails if isinstance(fails, Tensor) else None)
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         sizes: Sequence[float | Tensor] = _each(stepsizes, len(masks), fails)
         points = []
@@ -228,7 +230,7 @@ class _Step:
     Attributes:
         stepsizes: s sigma, of all weights or of each.
         fails: whether condition 1 fails.
-        refused: bool, one for each weight; None where it is known that nothing is.
+        refused: bool, one for each weight; None where the host knows that the condition holds.
     """
 
     stepsizes: float | Tensor
@@ -237,10 +239,10 @@ class _Step:
 
     def mean_taken(self) -> float | Tensor:
         """Mean over the weights of the stepsize, 0 where the step was refused: a number where the host knows it."""
-        if isinstance(self.stepsizes, float) and self.refused is None:
+        if self.refused is None:
             return self.stepsizes
-        taken = torch.as_tensor(self.stepsizes) * (1.0 if self.refused is None else ~self.refused)
-        return taken.mean() if isinstance(self.fails, Tensor) else float(taken.mean())
+        taken = (self.stepsizes * ~self.refused).mean()
+        return taken if isinstance(self.fails, Tensor) else float(taken)
 
 
 def _each(values: Any, count: int, fails: bool | Tensor) -> Sequence[Any]:
