@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from _ablation_tried import BoundedSLR, GarroteSLR, HeldMaskSLR, InertSLR, ShortenedSLR, TogetherSLR
+from _ablation_tried import BoundedSLR, GarroteSLR, HalvedSLR, HeldMaskSLR, InertSLR, ShortenedSLR, TogetherSLR
 
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, GradualMagnitude, RelaxedPath
 from slrprune.methods.base import Method
@@ -21,14 +21,16 @@ def _free(**changes: Any) -> SLR:
 _PATH = RelaxedPath()
 
 VARIANTS: dict[str, tuple[str, Method]] = {
-    "slr_sigma_1": ("the default with sigma 1", SLR(sigma=1.0)),
+    "slr_sigma_05": ("the default with sigma 0.5", SLR(sigma=0.5)),
     "slr_sigma_03": ("the default with sigma 0.3", SLR(sigma=0.3)),
-    "tolerance_01": ("the default with tolerance 0.01", SLR(tolerance=0.01)),
-    "tolerance_05": ("the default with tolerance 0.05", SLR(tolerance=0.05)),
+    "tolerance_02": ("the default with tolerance 0.02", SLR(tolerance=0.02)),
+    "tolerance_10": ("the default with tolerance 0.1", SLR(tolerance=0.1)),
+    "units": ("the default without the condition: only units are looked at", SLR(tolerance=1.0)),
+    "halved": ("sigma 0.5, tolerance 0.02, all units alike", HalvedSLR()),
     "refused": ("steps refused by the entries of all weights, tolerance 0.01", TogetherSLR()),
     "together_003": ("the same with tolerance 0.003, halved when refused", TogetherSLR(tolerance=0.003, halves=True)),
-    "free_05": ("the default without the condition", SLR(tolerance=None)),
-    "bounded_05": ("the default, its multipliers bounded in place of the condition", BoundedSLR(sigma=0.5)),
+    "free_05": ("sigma 0.5, without condition and units", SLR(sigma=0.5, tolerance=None)),
+    "bounded_05": ("the same, its multipliers bounded", BoundedSLR(sigma=0.5)),
     "bounded_1": ("the same with sigma 1", BoundedSLR(sigma=1.0)),
     "sigma_05": ("sigma 0.5, steps shortened", ShortenedSLR(sigma=0.5)),
     "sigma_1_tolerant": ("sigma 1, steps shortened", ShortenedSLR(sigma=1.0)),
@@ -96,9 +98,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     "rivals": ("gradual_magnitude", "gm_end_20", "gm_end_30", "gm_end_70", "dpf", "dpf_end_20", "dpf_end_70"),
     "condition": (
         "slr",
-        "free_05",
-        "tolerance_01",
-        "tolerance_05",
+        "units",
+        "tolerance_02",
+        "tolerance_10",
+        "halved",
         "refused",
         "together_003",
         "bounded_05",
@@ -106,7 +109,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "dpf",
         "gradual_magnitude",
     ),
-    "sigma": ("slr", "slr_sigma_1", "slr_sigma_03"),
+    "sigma": ("slr", "slr_sigma_05", "slr_sigma_03"),
     "before": ("sigma_05", "sigma_1_tolerant", "cubic_tolerant", "cubic", "cubic_conditional", "path_steered"),
     "ramp": ("end_10", "end_20", "end_30", "end_70", "path_tolerant"),
     "rest": ("interval_5", "interval_20", "decay_001", "decay_01"),

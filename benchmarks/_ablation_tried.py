@@ -9,11 +9,23 @@ from torch import Tensor
 
 from slrprune import SLR
 from slrprune.methods.base import MethodState, Moment, Observation, Problem, mask_counts
+from slrprune.methods.stepsize import RelativeStepsize
 from slrprune.methods.surrogate import holds, observe_loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShortenedSLR(SLR):
+class HalvedSLR(SLR):
+    """SLR as the default was before: multipliers of units that are cut off as a whole move like all others."""
+
+    sigma: RelativeStepsize | float = 0.5
+    tolerance: float | None = 0.02
+
+    def _live(self, problem: Problem, masks: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        return [None] * len(masks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortenedSLR(HalvedSLR):
     """SLR as the default was at first: where condition 1 fails, the multipliers take less of a step, or nothing.
 
     They take sigma max(0, 1 - (f_20 / f_200 - 1) / tolerance) for a positive loss, with f_20 and f_200 its averages
@@ -39,11 +51,11 @@ class ShortenedSLR(SLR):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TogetherSLR(SLR):
+class TogetherSLR(HalvedSLR):
     """SLR whose condition counts the entries of all weights together, against the support of all. CPU only.
 
     Args:
-        halves: after a refused step the next one is half as long, as in `SLR`; without, as the default was before, all
+        halves: after a refused step the next one is half as long, as in `SLR`; without, as the default once was, all
             steps are whole.
     """
 
@@ -69,7 +81,7 @@ class TogetherSLR(SLR):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoundedSLR(SLR):
+class BoundedSLR(HalvedSLR):
     """SLR with safeguarded multipliers: a step takes none beyond the largest there is, whatever the loss does.
 
     As in safeguarded augmented Lagrangian methods (Andreani, Birgin, Martinez, Schuverdt 2007), with the budget's

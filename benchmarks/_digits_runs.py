@@ -1,4 +1,4 @@
-"""Short runs on digits from the same dense nets: what allocation.py, avalanche.py and condition.py share."""
+"""Short runs on digits from the same dense nets: what the benchmarks on digits share."""
 
 import argparse
 import copy
@@ -16,6 +16,7 @@ from slrprune.compare import insert
 from slrprune.machine import describe_machine
 from slrprune.rules import Rules
 from slrprune.tasks import Digits, SGDRecipe
+from slrprune.tasks.recipe import Recipe
 from slrprune.train import PruningTrainer, train
 
 Runs = Mapping[str, Mapping[str, list[dict[str, Any]]]]
@@ -43,12 +44,19 @@ def dense_starts(task: Digits, seeds: Iterable[int]) -> dict[int, nn.Module]:
 
 def prune_copy(task: Digits, dense: nn.Module, seed: int, rules: Rules, method: slr.Method, epochs: int) -> slr.Pruner:
     """The pruner of a copy of `dense`, trained and cut."""
+    recipe = SGDRecipe(epochs=epochs, lr=0.05, weight_decay=5e-4)
+    return prune_copy_by(recipe, task, copy.deepcopy(dense), seed, rules, method)
+
+
+def prune_copy_by(
+    recipe: Recipe, task: Digits, model: nn.Module, seed: int, rules: Rules, method: slr.Method
+) -> slr.Pruner:
+    """The pruner of `model`, trained by `recipe` and cut."""
 
     def trainer(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> PruningTrainer:
         return PruningTrainer(optimizer, slr.Pruner(model, optimizer, rules, total_steps=steps, method=method))
 
-    recipe = SGDRecipe(epochs=epochs, lr=0.05, weight_decay=5e-4)
-    made = train(copy.deepcopy(dense), task, recipe, seed=seed, trainer=trainer).trainer
+    made = train(model, task, recipe, seed=seed, trainer=trainer).trainer
     made.finalize()
     return made.pruner
 
@@ -65,14 +73,14 @@ def pruned(
     return runs
 
 
-def to_markdown(head: str, columns: Iterable[str], runs: Runs) -> str:
+def to_markdown(head: str, columns: Iterable[str], runs: Runs, metric: str = "val_accuracy") -> str:
     """Means and standard deviations over the seeds: `head` stands over the names of the rows."""
     names = list(columns)
     lines = [f"| {head} | {' | '.join(names)} |", f"| --- |{' ---: |' * len(names)}"]
     for row, by_method in runs.items():
         cells = []
         for of_method in by_method.values():
-            values = [run["val_accuracy"] for run in of_method]
+            values = [run[metric] for run in of_method]
             cells.append(f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}")
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ Every run starts from the same dense nets (5 epochs) as those of benchmarks/allo
 """
 
 import torch
-from _ablation_tried import BoundedSLR, ShortenedSLR, TogetherSLR
+from _ablation_tried import BoundedSLR, HalvedSLR, ShortenedSLR, TogetherSLR
 from _digits_runs import Runs, dense_starts, keep, pruned, read_arguments, to_markdown
 
 import slrprune as slr
@@ -14,10 +14,11 @@ from slrprune.tasks import Digits
 
 METHODS: dict[str, slr.Method] = {
     "SLR()": slr.SLR(),
-    "SLR(sigma=1)": slr.SLR(sigma=1.0),
-    "SLR(tolerance=0.01)": slr.SLR(tolerance=0.01),
-    "SLR(tolerance=0.05)": slr.SLR(tolerance=0.05),
-    "together": TogetherSLR(tolerance=0.003, halves=True),
+    "SLR(sigma=0.5)": slr.SLR(sigma=0.5),
+    "SLR(tolerance=0.02)": slr.SLR(tolerance=0.02),
+    "SLR(tolerance=0.1)": slr.SLR(tolerance=0.1),
+    "SLR(tolerance=1)": slr.SLR(tolerance=1.0),
+    "halved": HalvedSLR(),
     "refused": TogetherSLR(),
     "shortened": ShortenedSLR(sigma=0.5),
     "bounded": BoundedSLR(),

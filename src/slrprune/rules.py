@@ -55,6 +55,13 @@ class Target:
         """Whether the weight is stored as (in, out, ...)."""
         return isinstance(self.module, _TRANSPOSED) or _is_transformers_conv1d(self.module)
 
+    @property
+    def unit_dim(self) -> int | None:
+        """The dimension along which the output units lie, filters or neurons; None for vectors and for tables."""
+        if self.parameter.dim() < 2 or isinstance(self.module, nn.Embedding | nn.EmbeddingBag):
+            return None
+        return 1 if self.is_transposed else 0
+
 
 @dataclass(frozen=True)
 class Assignment:

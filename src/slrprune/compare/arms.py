@@ -37,7 +37,7 @@ def _ours(name: str, *others: Method) -> MethodArm:
 _OURS: tuple[Arm, ...] = (
     _ours(
         "slr",
-        *(replace(SLR(), sigma=sigma) for sigma in (0.3, 1.0, CosineStepsize(1.0, 0.1))),
+        *(replace(SLR(), sigma=sigma) for sigma in (0.3, 0.5, CosineStepsize(1.0, 0.1))),
         *(replace(SLR(), interval=5), replace(SLR(), decay=0.001)),
     ),
     _ours(

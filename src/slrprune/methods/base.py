@@ -33,6 +33,8 @@ class Problem:
         groups: each set with the positions of the weights that it constrains together.
         world: the processes that train together; where they cut the weights, `weights` are this rank's rows.
         shapes: of the whole weights.
+        unit_dims: the dimension along which each weight's output units lie, filters or neurons; None where there are
+            none, or where the set keeps or cuts whole units anyway. Left out, 0 for weights of two dimensions or more.
     """
 
     names: tuple[str, ...]
@@ -40,10 +42,13 @@ class Problem:
     groups: tuple[tuple[ConstraintSet, tuple[int, ...]], ...]
     world: World = ALONE
     shapes: tuple[tuple[int, ...], ...] = ()
+    unit_dims: tuple[int | None, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.shapes:
             object.__setattr__(self, "shapes", tuple(tuple(weight.shape) for weight in self.weights))
+        if not self.unit_dims:
+            object.__setattr__(self, "unit_dims", tuple(0 if len(shape) > 1 else None for shape in self.shapes))
 
     @property
     def numel(self) -> int:

@@ -29,6 +29,7 @@ from slrprune.methods.surrogate import (
     present_relaxation,
     start_scalars,
 )
+from slrprune.methods.units import live_units, of_live_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,9 @@ class SLR(Method):
                         V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
                         Z = M V;  R = (1 - M) V
 
-    sigma = 1 without a condition is dynamic pruning with feedback (Lin et al. 2020); below 1 the multipliers move
-    more carefully than ADMM's unit step, as surrogate relaxation asks. After every step the model is sparse at the
-    ramp's present level: it may be evaluated, saved, or stopped at any moment, and the hard cut at the end changes
-    nothing.
+    Without what follows, sigma = 1 is dynamic pruning with feedback (Lin et al. 2020), which can lose a network; below
+    1 the multipliers move more carefully than ADMM's unit step. After every step the model is sparse at the ramp's
+    present level: it may be evaluated, saved, or stopped at any moment, and the hard cut at the end changes nothing.
 
     Memory: one dense tensor D = Z + R (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
     each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.
@@ -55,24 +55,28 @@ class SLR(Method):
     The optimizer's weight decay acts on Z alone. `decay` shrinks the memory R instead; it puts back the term that the
     feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
 
+    Multipliers of a unit (filter, neuron) of which nothing is on the support stand still (docs/theory.md, eq. 25),
+    unless its set chooses whole units. What the gradient says about a unit that is zero need not hold a short way from
+    zero: BatchNorm divides it by the square root of its epsilon.
+
     Surrogate condition 1 compares averages of the mini-batch loss over about 20 and 200 steps: it holds where the short
     one is below the long one, that is, where the subproblem is being improved. Where it fails, a multiplier step may
     lift few entries of each weight above the largest multiplier that the last projection left: one, or the fraction
     `tolerance` of the weight's support if that is more (docs/theory.md, eq. 24). If it would lift more, that weight's
     step is refused: its R stays as it is, and its next step is half as long; a step that is taken is followed by one of
     twice the length, sigma at most. A record's stepsize is the mean over the weights. Between updates each optimizer
-    step's part of A is judged by itself; the length changes with an update. Without this, noise of a large layer can
-    take the places of a whole classifier within a few steps under a global budget of 98%, and nothing comes back
+    step's part of A is judged by itself; the length changes with an update. Without both rules, noise of a large layer
+    can take the places of a whole classifier within a few steps under a global budget of 98%, and nothing comes back
     (docs/ablation.md). The published method compares the Lagrangian itself and waits whenever the condition fails
     (docs/theory.md, section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too. Accelerators
     decide on the device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
-        sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 0.5 was chosen in docs/ablation.md.
+        sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 1 was chosen in docs/ablation.md.
         decay: fraction of a weight's R forgotten at each update whose step it takes, in [0, 1).
         tolerance: how many entries of a weight a multiplier step may lift while the condition fails, as a fraction of
-            the weight's support, in [0, 1]; one entry it may always. 0.02 was chosen in docs/ablation.md. None looks
-            at no condition: with it and `sigma=1.0` the method is dynamic pruning with feedback.
+            the weight's support, in [0, 1]; one entry it may always. 0.05 was chosen in docs/ablation.md. None looks at
+            no condition and at no unit: with `sigma=1.0` the method is then dynamic pruning with feedback.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
 
@@ -81,9 +85,9 @@ class SLR(Method):
         Lin et al., ICLR 2020 (sigma = 1).
     """
 
-    sigma: RelativeStepsize | float = 0.5
+    sigma: RelativeStepsize | float = 1.0
     decay: float = 0.0
-    tolerance: float | None = 0.02
+    tolerance: float | None = 0.05
     interval: int = 1
     ramp: Ramp = field(default_factory=CubicRamp)
 
@@ -189,6 +193,8 @@ class SLR(Method):
             stepsizes = sigma * shares(problem, state, fails if isinstance(fails, Tensor) else None)
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         sizes: Sequence[float | Tensor] = _each(stepsizes, len(masks), fails)
+        units = self._live(problem, masks)
+        sizes = [of_live_units(sizes[p], units[p], relaxation, memories[p].dtype) for p in range(len(masks))]
         points = []
         for weight, mask, memory, size in zip(problem.weights, masks, memories, sizes, strict=True):
             moved = _moved(memory, weight, size, relaxation)
@@ -201,6 +207,10 @@ class SLR(Method):
             if taken is not None:
                 points[position] = torch.where(taken, points[position], memories[position])
         return points, _Step(stepsizes, fails, refused)
+
+    def _live(self, problem: Problem, masks: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """The units whose multipliers may move, as in `live_units`."""
+        return live_units(problem, masks) if self.tolerance is not None else [None] * len(masks)
 
     def _fails(self, problem: Problem, state: MethodState) -> bool | Tensor:
         """Whether condition 1 fails, on accelerators as a tensor: looking costs nothing on a CPU, and saves work."""
@@ -270,7 +280,8 @@ def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: fl
     else:
         moved = torch.add(memory, weight, alpha=sigma)
     if isinstance(relaxation, Tensor) or relaxation:
-        factor = sigma * relaxation
+        beta = relaxation.to(memory.device) if isinstance(relaxation, Tensor) else relaxation
+        factor = sigma * beta
         if isinstance(factor, Tensor):
             moved.sub_(memory * factor.to(memory.device, memory.dtype))
         else:
