@@ -156,7 +156,7 @@ REFUSALS: list[tuple[Callable[[], Pruner], Callable[[State], Any], str]] = [
     (
         lambda: _pruner(method=SLR(sigma=0.3)),
         lambda state: state,
-        r"method is SLR\(.*sigma=0\.5.* in the state and SLR\(.*sigma=0\.3.* here\. They must agree",
+        r"method is SLR\(.*sigma=1\.0.* in the state and SLR\(.*sigma=0\.3.* here\. They must agree",
     ),
     (lambda: _pruner(method=ClassicSLR()), lambda state: state, r"method is SLR\(.* in the state and ClassicSLR\("),
     (lambda: _pruner(total_steps=11), lambda state: state, "total_steps is 10 in the state and 11 here"),

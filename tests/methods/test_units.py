@@ -211,3 +211,22 @@ def test_a_size_is_a_number_as_long_as_every_unit_may_move() -> None:
         sizes = of_live_units(0.5, live, torch.tensor(beta, dtype=torch.float64), torch.float32)
         assert isinstance(sizes, Tensor)
         assert sizes.flatten().tolist() == expected
+
+
+def test_the_slope_of_a_filter_before_batchnorm_holds_at_zero_only() -> None:
+    """The reason for the rule (docs/theory.md, section 6): it is a hundred times too large, and gone at once."""
+    torch.manual_seed(0)
+    images, wanted = torch.randn(64, 3, 8, 8), torch.randn(64, 4, 8, 8)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4))
+    direction = torch.randn_like(block[0].weight[0])
+    slopes = []
+    for scale in (1.0, 0.1, 0.0):
+        with torch.no_grad():
+            block[0].weight[0] = scale * direction / direction.norm()
+        block.zero_grad()
+        nn.functional.mse_loss(block(images), wanted).backward()
+        slopes.append(float(block[0].weight.grad[0].norm()))
+    living, small, dead = slopes
+    assert dead > 100 * living
+    assert small > 5 * living
+    assert dead > 10 * small
