@@ -15,13 +15,11 @@ from slrprune.methods.surrogate import holds, observe_loss
 
 @dataclass(frozen=True, kw_only=True)
 class HalvedSLR(SLR):
-    """SLR as the default was before: multipliers of units that are cut off as a whole move like all others."""
+    """SLR as the default was before: every unit is trusted, condition 1 and the count of entries shorten steps."""
 
     sigma: RelativeStepsize | float = 0.5
+    trust: float | None = None
     tolerance: float | None = 0.02
-
-    def _live(self, problem: Problem, masks: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        return [None] * len(masks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ import ablation
 import allocation
 import avalanche
 import bccd
+import breadth
 import condition
 import convergence
 import deploy_table
@@ -62,13 +63,14 @@ TABLES = (
     Table("README.md", "demo-table", "demo", compared),
     Table("README.md", "deploy-table", "deploy.json", deploy_table.table),
     Table("docs/ablation.md", "ablation", "ablation", lambda path: ablation.table(load_records(path))),
-    Table("docs/ablation.md", "halved", "ablation_halved", lambda path: ablation.table(load_records(path))),
+    Table("docs/ablation.md", "units", "ablation_units", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "avalanche", "avalanche.json", runs(avalanche.table)),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
     Table("docs/bccd.md", "bccd", "bccd", bccd.tables),
     Table("docs/compare.md", "core", "core", compared),
     Table("docs/compare.md", "core-without-dpf", "core", lambda path: compared(path, without=("dpf",))),
     Table("docs/compare.md", "core-float32", "core_float32", compared),
+    Table("docs/compare.md", "breadth", "breadth.json", runs(breadth.table)),
     Table("docs/compare.md", "folds", "digits_folds", compared),
     Table("docs/how_to_choose.md", "allocation", "allocation.json", runs(allocation.table)),
     Table("docs/how_to_choose.md", "sets", "digits_sets", compared),

@@ -72,7 +72,6 @@ def _problem(model: nn.Module, assignments: Sequence[Assignment], targets: Seque
     """Sets bound to their weights, positions counted along `targets`."""
     position = {id(target): index for index, target in enumerate(targets)}
     groups: list[tuple[ConstraintSet, tuple[int, ...]]] = []
-    units: list[int | None] = [target.unit_dim for target in targets]
     for assignment in assignments:
         weights = {target.name: target.parameter for target in assignment.targets}
         for name, weight in weights.items():
@@ -80,15 +79,11 @@ def _problem(model: nn.Module, assignments: Sequence[Assignment], targets: Seque
                 assignment.constraint.check_slices(name, tuple(weight.shape), world.ranks)
         bound = assignment.constraint.bind(model, weights)
         groups.append((bound, tuple(position[id(target)] for target in assignment.targets)))
-        for target in assignment.targets:
-            dim = target.unit_dim
-            if dim is not None and bound.cuts_whole(dim, target.parameter.shape):
-                units[position[id(target)]] = None
     return Problem(
         names=tuple(target.name for target in targets),
         weights=present_weights(targets, world),
         groups=tuple(groups),
         world=world,
         shapes=tuple(tuple(target.parameter.shape) for target in targets),
-        unit_dims=tuple(units),
+        unit_dims=tuple(target.unit_dim for target in targets),
     )

@@ -60,7 +60,10 @@ class Target:
         """The dimension along which the output units lie, filters or neurons; None for vectors and for tables."""
         if self.parameter.dim() < 2 or isinstance(self.module, nn.Embedding | nn.EmbeddingBag):
             return None
-        return 1 if self.is_transposed else 0
+        if not self.is_transposed:
+            return 0
+        # stored as (in, out / groups, ...): what lies along dimension 1 belongs to several filters
+        return 1 if getattr(self.module, "groups", 1) == 1 else None
 
 
 @dataclass(frozen=True)

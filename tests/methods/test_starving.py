@@ -10,7 +10,7 @@ from slrprune.train import PruningTrainer, train
 def test_the_condition_keeps_one_global_budget_from_starving_the_classifier() -> None:
     task = Digits()
     left, accuracy = {}, {}
-    for method in (SLR(), SLR(tolerance=None)):
+    for method in (SLR(), SLR(tolerance=None, trust=None)):
         torch.manual_seed(0)
         model = task.build_model()
         train(model, task, SGDRecipe(epochs=5, lr=0.1, weight_decay=5e-4))

@@ -34,7 +34,7 @@ class Problem:
         world: the processes that train together; where they cut the weights, `weights` are this rank's rows.
         shapes: of the whole weights.
         unit_dims: the dimension along which each weight's output units lie, filters or neurons; None where there are
-            none, or where the set keeps or cuts whole units anyway. Left out, 0 for weights of two dimensions or more.
+            none. Left out, 0 for weights of two dimensions or more.
     """
 
     names: tuple[str, ...]

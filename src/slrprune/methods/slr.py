@@ -29,7 +29,7 @@ from slrprune.methods.surrogate import (
     present_relaxation,
     start_scalars,
 )
-from slrprune.methods.units import live_units, of_live_units
+from slrprune.methods.units import of_units, trusted_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +45,16 @@ class SLR(Method):
                         V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
                         Z = M V;  R = (1 - M) V
 
-    Without what follows, sigma = 1 is dynamic pruning with feedback (Lin et al. 2020), which can lose a network; below
-    1 the multipliers move more carefully than ADMM's unit step. After every step the model is sparse at the ramp's
-    present level: it may be evaluated, saved, or stopped at any moment, and the hard cut at the end changes nothing.
+    After every step the model is sparse at the ramp's present level: it may be evaluated, saved, or stopped at any
+    moment, and the hard cut at the end changes nothing. sigma = 1 with `trust=None` is dynamic pruning with feedback
+    (Lin et al. 2020), which can lose a network; below 1 the multipliers move more carefully than ADMM's unit step.
+
+    Not every multiplier moves (docs/theory.md, eq. 25): those of a unit (filter, neuron) stand still where nothing of
+    it is on the support, or where its slopes off the support are more than `trust` times those on it. R takes a slope
+    to hold all the way to the threshold. Under BatchNorm a filter that is zero, or computes a constant, has slopes a
+    hundred times too large that are gone at once. Without the rule such memories take the places of a whole classifier
+    within a few steps under a global budget of 98%, and nothing comes back (docs/ablation.md). Between updates the step
+    on the support counts from the last update, so that a longer interval trusts more.
 
     Memory: one dense tensor D = Z + R (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
     each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.
@@ -55,28 +62,24 @@ class SLR(Method):
     The optimizer's weight decay acts on Z alone. `decay` shrinks the memory R instead; it puts back the term that the
     feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
 
-    Multipliers of a unit (filter, neuron) of which nothing is on the support stand still (docs/theory.md, eq. 25),
-    unless its set chooses whole units. What the gradient says about a unit that is zero need not hold a short way from
-    zero: BatchNorm divides it by the square root of its epsilon.
-
     Surrogate condition 1 compares averages of the mini-batch loss over about 20 and 200 steps: it holds where the short
-    one is below the long one, that is, where the subproblem is being improved. Where it fails, a multiplier step may
-    lift few entries of each weight above the largest multiplier that the last projection left: one, or the fraction
-    `tolerance` of the weight's support if that is more (docs/theory.md, eq. 24). If it would lift more, that weight's
-    step is refused: its R stays as it is, and its next step is half as long; a step that is taken is followed by one of
-    twice the length, sigma at most. A record's stepsize is the mean over the weights. Between updates each optimizer
-    step's part of A is judged by itself; the length changes with an update. Without both rules, noise of a large layer
-    can take the places of a whole classifier within a few steps under a global budget of 98%, and nothing comes back
-    (docs/ablation.md). The published method compares the Lagrangian itself and waits whenever the condition fails
-    (docs/theory.md, section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too. Accelerators
-    decide on the device. There is no second condition: Z minimizes its subproblem exactly.
+    one is below the long one, that is, where the subproblem is being improved. It is recorded, and steers nothing by
+    default. With a `tolerance`, while it fails, a multiplier step may lift few entries of each weight above the largest
+    multiplier that the last projection left: one, or the fraction `tolerance` of the weight's support if that is more
+    (eq. 24). If it would lift more, that weight's step is refused: its R stays as it is, and its next step is half as
+    long; a step that is taken is followed by one of twice the length, sigma at most. A record's stepsize is the mean
+    over the weights. Between updates each optimizer step's part of A is judged by itself; the length changes with an
+    update. The published method compares the Lagrangian itself and waits whenever the condition fails (docs/theory.md,
+    section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too. Accelerators decide on the
+    device. There is no second condition: Z minimizes its subproblem exactly.
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 1 was chosen in docs/ablation.md.
-        decay: fraction of a weight's R forgotten at each update whose step it takes, in [0, 1).
-        tolerance: how many entries of a weight a multiplier step may lift while the condition fails, as a fraction of
-            the weight's support, in [0, 1]; one entry it may always. 0.05 was chosen in docs/ablation.md. None looks at
-            no condition and at no unit: with `sigma=1.0` the method is then dynamic pruning with feedback.
+        decay: fraction of R forgotten at each update where its step is taken, in [0, 1).
+        trust: how many times larger the root mean square of a unit's step may be off the support than on it, at least
+            0. 3 was chosen in docs/ablation.md. None trusts every unit.
+        tolerance: how many entries of a weight a multiplier step may lift while condition 1 fails, as a fraction of the
+            weight's support, in [0, 1]; one entry it may always. None looks at no condition.
         interval: optimizer steps between updates of the mask.
         ramp: how the sparsity grows.
 
@@ -87,7 +90,8 @@ class SLR(Method):
 
     sigma: RelativeStepsize | float = 1.0
     decay: float = 0.0
-    tolerance: float | None = 0.05
+    trust: float | None = 3.0
+    tolerance: float | None = None
     interval: int = 1
     ramp: Ramp = field(default_factory=CubicRamp)
 
@@ -99,6 +103,8 @@ class SLR(Method):
         as_stepsize(self.sigma)
         if not 0 <= self.decay < 1:
             raise ArgumentError("SLR", "decay", self.decay, "must be in [0, 1)")
+        if self.trust is not None and not self.trust >= 0:
+            raise ArgumentError("SLR", "trust", self.trust, "must be at least 0, or None to trust every unit")
         if self.tolerance is not None and not 0 <= self.tolerance <= 1:
             raise ArgumentError("SLR", "tolerance", self.tolerance, "must be in [0, 1], or None for no condition")
 
@@ -193,13 +199,13 @@ class SLR(Method):
             stepsizes = sigma * shares(problem, state, fails if isinstance(fails, Tensor) else None)
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         sizes: Sequence[float | Tensor] = _each(stepsizes, len(masks), fails)
-        units = self._live(problem, masks)
-        sizes = [of_live_units(sizes[p], units[p], relaxation, memories[p].dtype) for p in range(len(masks))]
         points = []
-        for weight, mask, memory, size in zip(problem.weights, masks, memories, sizes, strict=True):
+        units = self._trusted(problem, state, relaxation)
+        for position, (weight, mask, memory) in enumerate(zip(problem.weights, masks, memories, strict=True)):
+            size = of_units(sizes[position], units[position], relaxation, memory.dtype)
             moved = _moved(memory, weight, size, relaxation)
             if decay:
-                moved = moved * (1 - decay)
+                moved = moved * (1 - of_units(decay, units[position], relaxation, memory.dtype))
             points.append(torch.where(mask, weight, moved, out=moved))
         refused = self._refused(problem, state, points, fails)
         for position, stays in enumerate(_each(False if refused is None else refused, len(masks), fails)):
@@ -208,9 +214,11 @@ class SLR(Method):
                 points[position] = torch.where(taken, points[position], memories[position])
         return points, _Step(stepsizes, fails, refused)
 
-    def _live(self, problem: Problem, masks: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        """The units whose multipliers may move, as in `live_units`."""
-        return live_units(problem, masks) if self.tolerance is not None else [None] * len(masks)
+    def _trusted(self, problem: Problem, state: MethodState, relaxation: float | Tensor) -> Sequence[Tensor | None]:
+        """The units whose multipliers may move, as in `trusted_units`; None for all."""
+        if self.trust is None or (isinstance(relaxation, float) and relaxation > 0):
+            return [None] * len(problem.weights)
+        return trusted_units(problem, state.tensors["mask"], state.tensors["memory"], self.trust)
 
     def _fails(self, problem: Problem, state: MethodState) -> bool | Tensor:
         """Whether condition 1 fails, on accelerators as a tensor: looking costs nothing on a CPU, and saves work."""
@@ -276,7 +284,8 @@ def _taken(mask: Tensor, refused: bool | Tensor, is_usable: Tensor | None) -> Te
 def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: float | Tensor) -> Tensor:
     """R + sigma (W' - beta R), a new tensor."""
     if isinstance(sigma, Tensor):
-        moved = torch.addcmul(memory, weight.to(memory.dtype), sigma.to(memory.device, memory.dtype))
+        sigma = sigma.to(memory.device, memory.dtype)
+        moved = torch.addcmul(memory, weight.to(memory.dtype), sigma)
     else:
         moved = torch.add(memory, weight, alpha=sigma)
     if isinstance(relaxation, Tensor) or relaxation:
@@ -293,7 +302,8 @@ def _network_point(point: Tensor, mask: Tensor, relaxation: float | Tensor) -> T
     """M V + beta (1 - M) V, what the network computes with; beta = 0 is the feasible point itself."""
     if isinstance(relaxation, float) and relaxation == 0:
         return only(mask, point)
-    return torch.where(mask, point, point * relaxation)
+    beta = relaxation.to(point.device) if isinstance(relaxation, Tensor) else relaxation
+    return torch.where(mask, point, point * beta)
 
 
 def _memory_dtype(weight: Tensor) -> torch.dtype:

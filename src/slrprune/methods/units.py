@@ -1,5 +1,6 @@
-"""Which output units still have something on the support (docs/theory.md, eq. 25)."""
+"""For which output units a multiplier step is worth anything (docs/theory.md, eq. 25)."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,44 +9,67 @@ from torch import Tensor
 from slrprune.methods.base import Problem
 
 
-def live_units(problem: Problem, masks: Sequence[Tensor]) -> list[Tensor | None]:
-    """For each weight where its units are that have an entry on the support: filters, neurons.
+def trusted_units(
+    problem: Problem, masks: Sequence[Tensor], memories: Sequence[Tensor], trust: float
+) -> list[Tensor | None]:
+    """For each weight the units (filters, neurons) whose slopes off the support are of the size of those on it.
+
+    The slope is the optimizer's last step: W' - Z on the support, W' off it, where Z is zero. A unit is trusted where
+    the root mean square of the second is at most `trust` times that of the first, and where it has a support at all.
 
     Args:
-        problem: says along which dimension of a weight its units lie.
+        problem: its weights are W'; says along which dimension of a weight its units lie.
         masks: of the support, bool, one per weight.
+        memories: Z on the support.
+        trust: at least 0.
 
     Returns:
         Bool, of size 1 in all dimensions but that of the units, so that it can be broadcast; None for a weight
         without units. The same on all ranks that hold the same unit.
     """
+    sums: dict[int, Tensor] = {}
+    for position, (weight, mask, memory) in enumerate(zip(problem.weights, masks, memories, strict=True)):
+        if (dim := problem.unit_dims[position]) is not None:
+            sums[position] = _sums(weight, mask, memory, [other for other in range(mask.dim()) if other != dim])
+    # Weights are cut along dimension 0 over the ranks: units along another one lie on all of them, in parts.
+    parted = [position for position in sums if problem.world.ranks > 1 and problem.unit_dims[position] != 0]
+    if parted:
+        whole = problem.world.sum(torch.cat([sums[position].flatten().to(problem.device) for position in parted]))
+        parts = whole.split([sums[position].numel() for position in parted])
+        sums.update((p, part.to(sums[p].device).view_as(sums[p])) for p, part in zip(parted, parts, strict=True))
     found: list[Tensor | None] = []
-    for mask, dim in zip(masks, problem.unit_dims, strict=True):
+    for position, shape in enumerate(problem.shapes):
+        dim = problem.unit_dims[position]
         if dim is None:
             found.append(None)
             continue
-        others = [other for other in range(mask.dim()) if other != dim]
-        # of bytes amax is several times faster than any, but an empty slice has no largest entry
-        live = mask.amax(dim=others, keepdim=True) if mask.numel() else mask.any(dim=others, keepdim=True)
-        if problem.world.ranks > 1 and dim != 0:  # weights are cut along dimension 0: others lie on several ranks
-            live = problem.world.sum(live.double()) > 0
-        found.append(live)
+        kept, on, both = sums[position]
+        entries = math.prod(shape) // max(shape[dim], 1)
+        found.append((kept > 0) & ((both - on) * kept <= trust**2 * on * (entries - kept)))
     return found
 
 
-def of_live_units(
-    size: float | Tensor, live: Tensor | None, beta: float | Tensor, dtype: torch.dtype
-) -> float | Tensor:
-    """The stepsize of a weight's multipliers, 0 in units that are cut off as a whole.
+def of_units(size: float | Tensor, trusted: Tensor | None, beta: float | Tensor, dtype: torch.dtype) -> float | Tensor:
+    """The stepsize of a weight's multipliers, 0 in units that are not trusted.
 
     Args:
         size: of the step elsewhere, a number or 0-dim.
-        live: from `live_units`.
-        beta: of the relaxed path (eq. 20). Where it is above 0 no unit is cut off: the network computes with all.
-        dtype: of the memory, on the device of `live`.
+        trusted: from `trusted_units`.
+        beta: of the relaxed path (eq. 20). Where it is above 0 all units are: the network computes with all entries.
+        dtype: of the memory, on the device of `trusted`.
     """
-    if live is None or (isinstance(beta, float) and beta > 0):
+    if trusted is None:
         return size
     if isinstance(beta, Tensor):
-        live = live | (beta.to(live.device) > 0)
-    return live.to(dtype) * (size.to(live.device, dtype) if isinstance(size, Tensor) else size)
+        trusted = trusted | (beta.to(trusted.device) > 0)
+    return trusted.to(dtype) * (size.to(trusted.device, dtype) if isinstance(size, Tensor) else size)
+
+
+def _sums(weight: Tensor, mask: Tensor, memory: Tensor, dims: list[int]) -> Tensor:
+    """Of each unit: entries on the support, sum of squares of the step on the support, and of the whole step."""
+    support = mask.to(memory.dtype)
+    before = memory if memory.dtype == weight.dtype else memory.to(weight.dtype).to(memory.dtype)  # as W had it
+    step = torch.addcmul(weight.to(memory.dtype), before, support, value=-1)
+    kept = support.sum(dims, keepdim=True)
+    on = torch.linalg.vector_norm(support.mul_(step), dim=dims, keepdim=True)
+    return torch.stack([kept, on.square(), torch.linalg.vector_norm(step, dim=dims, keepdim=True).square()])

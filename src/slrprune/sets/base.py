@@ -4,7 +4,6 @@ The mask comes first and the projection is derived from it, once, here: `project
 and a projection cannot disagree, and a set only says which entries stay (docs/theory.md, equations 3 to 5).
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -100,10 +99,6 @@ class ConstraintSet(ABC):
     def transposed(self) -> "ConstraintSet":
         """The same set for weights stored as (in, out, ...): transposed convolutions, transformers' `Conv1D`."""
         return self
-
-    def cuts_whole(self, dim: int, shape: Sequence[int]) -> bool:
-        """Whether the set keeps or cuts slices along `dim` of such a weight as a whole; slices of one entry, always."""
-        return math.prod(shape) == shape[dim]
 
     def __and__(self, other: "ConstraintSet") -> "ConstraintSet":
         """Both at once, where the exact projection is known; see `Intersection`."""

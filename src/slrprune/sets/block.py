@@ -69,11 +69,6 @@ class Block(PerTensorSet):
         outputs, inputs, *kernel = (*self.shape, 1) if len(self.shape) == 1 else self.shape
         return replace(self, shape=(inputs, outputs, *kernel))
 
-    def cuts_whole(self, dim: int, shape: Sequence[int]) -> bool:
-        """Where a block has all of each slice that it reaches."""
-        blocks = self.shape + (1,) * (len(shape) - len(self.shape))
-        return all(block == size for other, (block, size) in enumerate(zip(blocks, shape, strict=True)) if other != dim)
-
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the strongest blocks."""
         return keep_strongest(weight, *self._grid(weight.shape), self.sparsity)

@@ -62,10 +62,6 @@ class Channel(PerTensorSet):
             raise ArgumentError("Channel", "dim", self.dim, "must count from 0 where weights are stored transposed")
         return replace(self, dim=dim)
 
-    def cuts_whole(self, dim: int, shape: Sequence[int]) -> bool:
-        """Along its own dimension."""
-        return resolve_dim(self.dim, len(shape)) == dim or super().cuts_whole(dim, shape)
-
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the strongest channels."""
         return keep_strongest(weight, weight.shape, self._others(weight.ndim), self.sparsity)

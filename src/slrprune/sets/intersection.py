@@ -78,10 +78,6 @@ class Intersection(PerTensorSet):
         assert isinstance(inner, PerTensorSet)
         return Intersection(outer, inner)
 
-    def cuts_whole(self, dim: int, shape: Sequence[int]) -> bool:
-        """Where one of the two does."""
-        return self.outer.cuts_whole(dim, shape) or self.inner.cuts_whole(dim, shape)
-
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of `inner`, less the units that `outer` clears."""
         mask = self.inner.select_one(weight)
