@@ -1,4 +1,4 @@
-"""What surrogate condition 1 does for SLR under one global budget: its forms, none, and the rivals, on digits.
+"""What keeps SLR from losing a network under one global budget: its rule, those before it, and the rivals, on digits.
 
     python benchmarks/condition.py --out benchmarks/results/condition.json --into docs/ablation.md
 
@@ -15,9 +15,9 @@ from slrprune.tasks import Digits
 METHODS: dict[str, slr.Method] = {
     "SLR()": slr.SLR(),
     "SLR(sigma=0.5)": slr.SLR(sigma=0.5),
-    "SLR(tolerance=0.02)": slr.SLR(tolerance=0.02),
-    "SLR(tolerance=0.1)": slr.SLR(tolerance=0.1),
-    "SLR(tolerance=1)": slr.SLR(tolerance=1.0),
+    "SLR(trust=2)": slr.SLR(trust=2.0),
+    "SLR(trust=10)": slr.SLR(trust=10.0),
+    "SLR(tolerance=0.05)": slr.SLR(tolerance=0.05),
     "halved": HalvedSLR(),
     "refused": TogetherSLR(),
     "shortened": ShortenedSLR(sigma=0.5),

@@ -147,7 +147,11 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
     model.weight = weight
     optimizer = torch.optim.SGD([weight], lr=0.1)
     pruner = Pruner(
-        model, optimizer, {"weight": Unstructured(0.5)}, total_steps=steps, method=SLR(tolerance=None, trust=None, ramp=ramp)
+        model,
+        optimizer,
+        {"weight": Unstructured(0.5)},
+        total_steps=steps,
+        method=SLR(tolerance=None, trust=None, ramp=ramp),
     )
     losses = [1.0 + 0.3 * math.sin(step / 3) for step in range(steps)]
 

@@ -1,4 +1,6 @@
-"""Multipliers of units that are cut off as a whole stand still (docs/theory.md, eq. 25)."""
+"""Multipliers move in units whose slopes off the support can be trusted (docs/theory.md, eq. 25)."""
+
+import math
 
 import pytest
 import torch
@@ -18,42 +20,112 @@ from slrprune import (
     Unstructured,
 )
 from slrprune.distributed.world import Alone
+from slrprune.errors import ArgumentError
 from slrprune.methods.base import Problem
-from slrprune.methods.units import live_units, of_live_units
+from slrprune.methods.units import of_units, trusted_units
 
 WEIGHT = torch.tensor([[9.0, 8.0, 1.0, 1.0], [0.5, 0.4, 0.3, 0.2], [7.0, 0.1, 6.0, 0.0]])
 DEAD = 1  # its row without an entry among the four largest
 
 
 def _pushed(
-    method: SLR, constraint: ConstraintSet | None = None, module: nn.Module | None = None, push: float = 0.25
-) -> Tensor:
-    """The memory of a weight after a projection and one step that pushes every entry by `push`."""
-    model = nn.Module()
-    model.layer = nn.Linear(4, 3, bias=False) if module is None else module
+    method: SLR,
+    off: float,
+    on: float = 0.25,
+    losses: tuple[float, ...] = (0.5,),
+    constraint: ConstraintSet | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Memory and mask of a weight after a first projection and steps that push entries off and on the support."""
+    layer = nn.Linear(4, 3, bias=False)
     with torch.no_grad():
-        model.layer.weight.copy_(WEIGHT.reshape(model.layer.weight.shape))
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    rules = {"layer.weight": Unstructured(2 / 3) if constraint is None else constraint}
-    pruner = Pruner(model, optimizer, rules, total_steps=2, method=method)
-    pruner.step(1.0)
-    model.layer.weight.grad = torch.full_like(model.layer.weight, -push)
-    optimizer.step()
-    pruner.step(0.5)
-    return pruner.state_dict()["tensors"]["memory"]["layer.weight"].reshape(WEIGHT.shape)
+        layer.weight.copy_(WEIGHT)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    rules = {"weight": Unstructured(2 / 3) if constraint is None else constraint}
+    total = method.interval + len(losses)
+    pruner = Pruner(layer, optimizer, rules, total_steps=total, method=method)
+    for _ in range(method.interval):
+        pruner.step(1.0)
+    mask = pruner.masks()["weight"].clone()
+    for loss in losses:
+        layer.weight.grad = torch.where(mask, -on, -off)
+        optimizer.step()
+        pruner.step(loss)
+    return pruner.state_dict()["tensors"]["memory"]["weight"], mask
 
 
+@pytest.mark.parametrize("interval", [1, 2])
+@pytest.mark.parametrize("loss", [0.5, 5.0])
 @pytest.mark.parametrize("sigma", [1.0, 0.5])
-def test_a_unit_without_support_keeps_its_memory_and_the_others_move(sigma: float) -> None:
-    memory = _pushed(SLR(sigma=sigma, ramp=NoRamp()))
+def test_a_unit_without_support_keeps_its_memory_and_the_others_move(sigma: float, loss: float, interval: int) -> None:
+    """Whatever the loss does, at updates and between them."""
+    method = SLR(sigma=sigma, ramp=NoRamp(), interval=interval)
+    memory, mask = _pushed(method, off=0.25, losses=(loss,))
     assert torch.equal(memory[DEAD], WEIGHT[DEAD])
-    assert memory[0].tolist() == [9.25, 8.25, 1 + 0.25 * sigma, 1 + 0.25 * sigma]
-    assert memory[2].tolist() == pytest.approx([7.25, 0.1 + 0.25 * sigma, 6.25, 0.25 * sigma])
+    assert memory[0, 2:].tolist() == [1 + 0.25 * sigma] * 2
+    assert memory[2, [1, 3]].tolist() == pytest.approx([0.1 + 0.25 * sigma, 0.25 * sigma])
+    if interval == 1:
+        assert memory[0, :2].tolist() == [9.25, 8.25]
+    assert mask.sum(1).tolist() == [2, 0, 2]
 
 
-def test_without_a_tolerance_all_units_move() -> None:
+@pytest.mark.parametrize(("off", "moves"), [(0.74, True), (0.76, False), (-0.76, False), (0.0, True)])
+@pytest.mark.parametrize("loss", [0.5, 5.0])
+def test_a_unit_is_trusted_up_to_three_times_the_slope_on_its_support(off: float, moves: bool, loss: float) -> None:
+    memory, mask = _pushed(SLR(ramp=NoRamp()), off=off, losses=(loss,))
+    for row in (0, 2):
+        expected = WEIGHT[row] + (off if moves else 0.0)
+        assert torch.allclose(memory[row][~mask[row]], expected[~mask[row]])
+        assert torch.allclose(memory[row][mask[row]], WEIGHT[row][mask[row]] + 0.25)
+
+
+def test_every_unit_is_judged_by_itself_by_the_root_mean_square() -> None:
+    """Three entries on the support of row 0, one on that of row 1."""
+    weight = torch.tensor([[5.0, 6.0, 7.0, 0.0], [8.0, 0.0, 0.0, 0.0]])
+    mask = weight > 0
+    on, off = torch.tensor([[0.1, 0.2, 0.2], [0.3, 0.0, 0.0]]), torch.tensor([[0.3, 0.0, 0.0], [0.3, 0.3, 0.2]])
+    moved = weight.clone()
+    moved[0] += torch.tensor([*on[0], off[0, 0]])
+    moved[1] += torch.tensor([on[1, 0], *off[1]])
+    problem = Problem(("w",), (moved,), ((Unstructured(0.5), (0,)),))
+    ratios = [0.3 / math.sqrt((0.01 + 0.04 + 0.04) / 3), math.sqrt((0.09 + 0.09 + 0.04) / 3) / 0.3]
+    for trust in (0.5, 0.95, 1.5, 2.0):
+        (trusted,) = trusted_units(problem, [mask], [weight], trust)
+        assert trusted is not None
+        assert trusted.flatten().tolist() == [ratio <= trust for ratio in ratios]
+
+
+def test_a_unit_that_is_kept_as_a_whole_is_trusted() -> None:
+    weight = torch.tensor([[1.0, 2.0]])
+    problem = Problem(("w",), (weight,), ((Unstructured(0.0), (0,)),))
+    (trusted,) = trusted_units(problem, [torch.ones(1, 2, dtype=torch.bool)], [weight], 0.0)
+    assert trusted is not None
+    assert trusted.all()
+
+
+def test_without_trust_all_units_move() -> None:
     """Dynamic pruning with feedback, as published."""
-    assert torch.allclose(_pushed(SLR(tolerance=None, ramp=NoRamp()))[DEAD], WEIGHT[DEAD] + 0.25)
+    memory, _ = _pushed(SLR(trust=None, ramp=NoRamp()), off=2.0)
+    assert torch.allclose(memory[DEAD], WEIGHT[DEAD] + 2.0)
+
+
+@pytest.mark.parametrize("constraint", [Channel(2 / 3), Column(0.5), NM(2, 4), Block((3, 1), 0.5)], ids=repr)
+def test_the_rule_is_the_same_for_every_set(constraint: ConstraintSet) -> None:
+    for off, moves in ((0.7, True), (0.8, False)):
+        memory, mask = _pushed(SLR(ramp=NoRamp()), off=off, constraint=constraint)
+        live = mask.any(1)
+        expected = WEIGHT + torch.where(live, off if moves else 0.0, 0.0)[:, None]
+        assert torch.allclose(memory[~mask], expected[~mask])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rounding_of_16_bit_weights_is_no_step(dtype: torch.dtype) -> None:
+    """The memory on the support has digits that the weight has not."""
+    memory = torch.tensor([[1.0 + 2.0**-12, 0.0]])
+    weight = torch.tensor([[1.0, 2.0**-12]], dtype=dtype)
+    problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
+    (trusted,) = trusted_units(problem, [torch.tensor([[True, False]])], [memory], 3.0)
+    assert trusted is not None
+    assert not trusted.any()
 
 
 def test_a_unit_that_is_back_moves_again() -> None:
@@ -75,53 +147,35 @@ def test_a_unit_that_is_back_moves_again() -> None:
     assert pruner.state_dict()["tensors"]["memory"]["weight"].tolist() == [[4.25, 0.75], [2.25, 1.25]]
 
 
-def test_decay_shrinks_the_memory_of_every_unit() -> None:
-    memory = _pushed(SLR(decay=0.5, ramp=NoRamp()))
-    # the first update, before which everything was on the support, forgets nothing; the second one half
-    assert torch.allclose(memory[DEAD], WEIGHT[DEAD] / 2)
+def test_decay_shrinks_the_memory_of_units_whose_step_is_taken() -> None:
+    memory, mask = _pushed(SLR(decay=0.5, ramp=NoRamp()), off=0.25)
+    assert torch.equal(memory[DEAD], WEIGHT[DEAD])
+    assert torch.allclose(memory[0][~mask[0]], (WEIGHT[0][~mask[0]] + 0.25) / 2)
 
 
-def test_on_a_relaxed_path_no_unit_is_cut_off() -> None:
+@pytest.mark.parametrize("slack", [0.0, 0.05])
+def test_on_a_relaxed_path_every_unit_is_trusted(slack: float) -> None:
     """The network computes with beta times what is off the support, so that its gradient is one near the unit."""
-    steps = 10
-    layers = []
-    for tolerance in (1.0, None):
+    memories = []
+    for trust in (0.0, None):
         layer = nn.Linear(4, 3, bias=False)
         with torch.no_grad():
             layer.weight.copy_(WEIGHT)
         optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-        method = SLR(tolerance=tolerance, ramp=RelaxedPath(begin=0.0, end=0.9))
-        pruner = Pruner(layer, optimizer, {"weight": Unstructured(2 / 3)}, total_steps=steps, method=method)
-        for _ in range(5):
+        method = SLR(trust=trust, ramp=RelaxedPath(begin=0.0, end=0.9, slack=slack))
+        pruner = Pruner(layer, optimizer, {"weight": Unstructured(2 / 3)}, total_steps=10, method=method)
+        for step in range(5):
             layer.weight.grad = torch.full_like(layer.weight, -0.01)
             optimizer.step()
-            pruner.step(1.0)
-        layers.append(pruner.state_dict()["tensors"]["memory"]["weight"])
-    assert torch.equal(*layers)
+            pruner.step(1.0 - step / 10)
+        memories.append(pruner.state_dict()["tensors"]["memory"]["weight"])
+    assert torch.allclose(*memories, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("constraint", "moves"),
-    [
-        (Channel(2 / 3), True),
-        (Channel(2 / 3, dim=-2), True),
-        (Channel(0.5, dim=1), False),
-        (Channel(2 / 3) & NM(1, 2), True),
-        (Column(0.5), False),
-        (Block((1, 4), 0.5), True),
-        (Block((3, 1), 0.5), False),
-        (Block((1, 2), 0.5), False),
-    ],
-    ids=repr,
-)
-def test_where_the_set_chooses_whole_units_they_all_stay_in_the_race(constraint: ConstraintSet, moves: bool) -> None:
-    found = Pruner(
-        layer := nn.Linear(4, 3, bias=False),
-        torch.optim.SGD(layer.parameters(), lr=1.0),
-        {"weight": constraint},
-        total_steps=2,
-    ).problem.unit_dims
-    assert found == (None if moves else 0,)
+@pytest.mark.parametrize("trust", [-0.1, math.nan])
+def test_a_trust_that_is_none_is_refused(trust: float) -> None:
+    with pytest.raises(ArgumentError, match=rf"SLR\(trust={trust}\): trust must be at least 0, or None to trust every"):
+        SLR(trust=trust)
 
 
 def test_units_lie_along_the_output_dimension() -> None:
@@ -130,16 +184,11 @@ def test_units_lie_along_the_output_dimension() -> None:
             "linear": nn.Linear(4, 3),
             "conv": nn.Conv2d(2, 3, 3),
             "transposed": nn.ConvTranspose2d(2, 3, 3),
+            "grouped": nn.ConvTranspose2d(4, 4, 3, groups=4),
             "table": nn.Embedding(5, 4),
-            "one": nn.Linear(1, 6),
         }
     )
-    rules = {
-        "linear.bias": Unstructured(0.5),
-        "transposed": Channel(0.5, dim=1),
-        "table.weight": Unstructured(0.5),
-        "*": Global(0.5),
-    }
+    rules = {"linear.bias": Unstructured(0.5), "table.weight": Unstructured(0.5), "*": Global(0.5)}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     problem = Pruner(model, optimizer, rules, total_steps=2).problem
     assert dict(zip(problem.names, problem.unit_dims, strict=True)) == {
@@ -147,8 +196,8 @@ def test_units_lie_along_the_output_dimension() -> None:
         "linear.bias": None,
         "conv.weight": 0,
         "transposed.weight": 1,
+        "grouped.weight": None,
         "table.weight": None,
-        "one.weight": None,
     }
 
 
@@ -156,65 +205,76 @@ def test_a_transposed_weight_has_its_units_in_the_second_dimension() -> None:
     mask = torch.zeros(2, 3, 2, dtype=torch.bool)
     mask[1, 2, 0] = True
     problem = Problem(("w",), (torch.ones(2, 3, 2),), ((Unstructured(0.5), (0,)),), unit_dims=(1,))
-    (live,) = live_units(problem, [mask])
-    assert live is not None
-    assert live.shape == (1, 3, 1)
-    assert live.flatten().tolist() == [False, False, True]
+    (trusted,) = trusted_units(problem, [mask], [torch.zeros(2, 3, 2)], 3.0)
+    assert trusted is not None
+    assert trusted.shape == (1, 3, 1)
+    assert trusted.flatten().tolist() == [False, False, True]
 
 
 class _TwoRanks(Alone):
-    """What the other rank found is added."""
+    """What the other rank found is added; counts how often that is asked for."""
+
+    def __init__(self, found: list[float]) -> None:
+        super().__init__()
+        self.found, self.asked = torch.tensor(found), 0
 
     @property
     def ranks(self) -> int:
         return 2
 
     def sum(self, values: Tensor) -> Tensor:
-        return values + torch.tensor([1.0, 0.0, 0.0]).reshape(values.shape)
+        self.asked += 1
+        return values + self.found
 
 
-def test_a_unit_on_several_ranks_lives_where_any_rank_has_a_part_of_it() -> None:
+def test_a_unit_on_several_ranks_is_judged_by_all_of_its_parts() -> None:
     """Weights are cut along dimension 0: whole units where that is theirs, parts of each where it is not."""
-    mask = torch.zeros(2, 3, dtype=torch.bool)
-    mask[0, 2] = True
-    weight = torch.ones(2, 3)
-    both = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),), _TwoRanks(), unit_dims=(1,))
-    (live,) = live_units(both, [mask])
-    assert live is not None
-    assert live.flatten().tolist() == [True, False, True]
-    rows = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),), _TwoRanks(), unit_dims=(0,))
-    (live,) = live_units(rows, [mask])
-    assert live is not None
-    assert live.flatten().tolist() == [True, False]
+    mask = torch.tensor([[True, False]])
+    weight, memory = torch.tensor([[1.1, 0.2]]), torch.tensor([[1.0, 0.0]])
+    # two such weights; for each: entries on the support, squares of the step on it, and of the whole step
+    world = _TwoRanks([0.0, 1.0, 0.0, 0.01, 0.5, 0.01, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    groups = ((Unstructured(0.5), (0,)), (Unstructured(0.5), (1,)))
+    both = Problem(("a", "b"), (weight, weight), groups, world, ((2, 2), (2, 2)), (1, 1))
+    first, second = trusted_units(both, [mask, mask], [memory, memory], 3.0)
+    assert first is not None
+    assert second is not None
+    # unit 0 has 0.01 on and 0.5 off its support, unit 1 0.01 on and 0.04 off it; then 0.01 and 0, and 0 and 0.04
+    assert first.flatten().tolist() == [False, True]
+    assert second.flatten().tolist() == [True, False]
+    assert world.asked == 1
+    rows = Problem(("a",), (weight,), groups[:1], world, ((2, 2),), (0,))
+    (whole,) = trusted_units(rows, [mask], [memory], 3.0)
+    assert whole is not None
+    assert whole.flatten().tolist() == [True]
+    assert world.asked == 1
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
 @pytest.mark.parametrize("dim", [0, 1])
-def test_an_empty_slice_has_no_live_unit(shape: tuple[int, int], dim: int) -> None:
+def test_of_an_empty_slice_no_unit_is_trusted(shape: tuple[int, int], dim: int) -> None:
     weight = torch.ones(shape)
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),), unit_dims=(dim,))
-    (live,) = live_units(problem, [weight.bool()])
-    assert live is not None
-    assert not live.any()
-    assert live.numel() == shape[dim]
+    (trusted,) = trusted_units(problem, [weight.bool()], [weight], 3.0)
+    assert trusted is not None
+    assert not trusted.any()
+    assert trusted.numel() == shape[dim]
 
 
 def test_a_size_is_a_number_as_long_as_every_unit_may_move() -> None:
-    live = torch.tensor([[True], [False]])
-    assert of_live_units(0.5, None, 0.0, torch.float32) == 0.5
-    assert of_live_units(0.5, live, 0.25, torch.float32) == 0.5
-    sizes = of_live_units(torch.tensor(0.5, dtype=torch.float64), live, 0.0, torch.float32)
+    trusted = torch.tensor([[True], [False]])
+    assert of_units(0.5, None, 0.0, torch.float32) == 0.5
+    sizes = of_units(torch.tensor(0.5, dtype=torch.float64), trusted, 0.0, torch.float32)
     assert isinstance(sizes, Tensor)
     assert sizes.dtype == torch.float32
     assert sizes.flatten().tolist() == [0.5, 0.0]
     for beta, expected in ((0.0, [0.5, 0.0]), (0.1, [0.5, 0.5])):
-        sizes = of_live_units(0.5, live, torch.tensor(beta, dtype=torch.float64), torch.float32)
+        sizes = of_units(0.5, trusted, torch.tensor(beta, dtype=torch.float64), torch.float32)
         assert isinstance(sizes, Tensor)
         assert sizes.flatten().tolist() == expected
 
 
 def test_the_slope_of_a_filter_before_batchnorm_holds_at_zero_only() -> None:
-    """The reason for the rule (docs/theory.md, section 6): it is a hundred times too large, and gone at once."""
+    """Why there is the rule (docs/theory.md, section 6): torch's slope at zero is a hundred times too large."""
     torch.manual_seed(0)
     images, wanted = torch.randn(64, 3, 8, 8), torch.randn(64, 4, 8, 8)
     block = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4))
