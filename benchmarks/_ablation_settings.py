@@ -15,7 +15,7 @@ def _at_03(**changes: Any) -> SLR:
 
 def _free(**changes: Any) -> SLR:
     """SLR with sigma 0.3, without a condition."""
-    return SLR(**{"sigma": 0.3, "tolerance": None, "trust": None, **changes})
+    return SLR(**{"sigma": 0.3, "trust": None, **changes})
 
 
 _PATH = RelaxedPath()
@@ -29,7 +29,7 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     "halved": ("sigma 0.5, the condition with tolerance 0.02, every unit trusted", HalvedSLR()),
     "refused": ("steps refused by the entries of all weights, tolerance 0.01", TogetherSLR()),
     "together_003": ("the same with tolerance 0.003, halved when refused", TogetherSLR(tolerance=0.003, halves=True)),
-    "free_05": ("sigma 0.5, no condition, every unit trusted", SLR(sigma=0.5, tolerance=None, trust=None)),
+    "free_05": ("sigma 0.5, no condition, every unit trusted", SLR(sigma=0.5, trust=None)),
     "bounded_05": ("the same, its multipliers bounded", BoundedSLR(sigma=0.5)),
     "bounded_1": ("the same with sigma 1", BoundedSLR(sigma=1.0)),
     "sigma_05": ("sigma 0.5, steps shortened", ShortenedSLR(sigma=0.5)),

@@ -26,7 +26,7 @@ from slrprune.train import train
 METHODS: Mapping[str, slr.Method] = {
     "SLR()": slr.SLR(),
     "halved": HalvedSLR(),
-    "dpf": slr.SLR(sigma=1.0, tolerance=None, trust=None),
+    "dpf": slr.SLR(sigma=1.0, trust=None),
     "gradual_magnitude": slr.GradualMagnitude(),
 }
 GROUNDS = (("SGD", 0.95, 4), ("SGD", 0.98, 4), ("AdamW", 0.95, 4))

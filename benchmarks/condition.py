@@ -22,7 +22,7 @@ METHODS: dict[str, slr.Method] = {
     "refused": TogetherSLR(),
     "shortened": ShortenedSLR(sigma=0.5),
     "bounded": BoundedSLR(),
-    "dpf": slr.SLR(sigma=1.0, tolerance=None, trust=None),
+    "dpf": slr.SLR(sigma=1.0, trust=None),
     "gradual_magnitude": slr.GradualMagnitude(),
 }
 GROUNDS = (*((sparsity, epochs) for sparsity in (0.9, 0.95, 0.98) for epochs in (4, 20)), (0.99, 20))

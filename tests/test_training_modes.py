@@ -151,7 +151,7 @@ def test_steps_too_small_for_bfloat16_reach_the_memory() -> None:
     layer = nn.Linear(2, 1, bias=False, dtype=torch.bfloat16)
     layer.weight.data.copy_(torch.tensor([[1.0, 0.96875]]))
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    method = SLR(sigma=1.0, tolerance=None, trust=None, ramp=NoRamp())
+    method = SLR(sigma=1.0, trust=None, ramp=NoRamp())
     pruner = Pruner(layer, optimizer, Unstructured(0.5), total_steps=40, method=method)
     masks = []
     for _ in range(40):

@@ -98,7 +98,7 @@ def test_multipliers_of_16_bit_weights_wait_as_well(dtype: torch.dtype, toleranc
 
 def test_a_state_from_before_there_were_bounds_loads() -> None:
     """Nothing is refused until the next update has set one."""
-    method = SLR(sigma=0.5, ramp=NoRamp())
+    method = SLR(sigma=0.5, tolerance=0.02, ramp=NoRamp())
     saved = trained(Two(), method).state_dict()
     for name in ("largest_multiplier_0", "share_0", "share_1"):
         del saved["scalars"][name]
@@ -137,7 +137,7 @@ def test_one_weight_is_refused_and_the_other_goes_on() -> None:
     model.a, model.b = (nn.Parameter(torch.tensor([9.0, 8.0, 2.0, 1.0])) for _ in "ab")
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     rules = {"a": Unstructured(0.5), "b": Unstructured(0.5)}
-    method = SLR(sigma=0.5, ramp=NoRamp())
+    method = SLR(sigma=0.5, tolerance=0.02, ramp=NoRamp())
     pruner = Pruner(model, optimizer, rules, total_steps=3, method=method)
     pruner.step(1.0)
     model.a.grad, model.b.grad = torch.tensor([0.0, 0.0, -2.0, -4.0]), torch.tensor([0.0, 0.0, -2.0, -1.0])
@@ -194,7 +194,7 @@ def test_shares_stay_after_a_step_that_is_not_usable() -> None:
 
 def test_decisions_of_a_device_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """On accelerators nobody looks at the condition; here the CPU does not either."""
-    method = SLR(sigma=1.0, ramp=CubicRamp(), tolerance=0.01)
+    method = SLR(sigma=1.0, ramp=CubicRamp(), tolerance=0.01, trust=None)
     one, other = Two(), Two()
     here = trained(one, method)
     monkeypatch.setattr(SLR, "_fails", lambda self, problem, state: ~holds(state))

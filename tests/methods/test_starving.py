@@ -1,4 +1,4 @@
-"""The collapse that surrogate condition 1 prevents: one budget of 98 % for all layers, on real data."""
+"""The collapse that SLR's rule for units prevents: one budget of 98 % for all layers, on real data."""
 
 import torch
 
@@ -7,10 +7,10 @@ from slrprune.tasks import Digits, SGDRecipe
 from slrprune.train import PruningTrainer, train
 
 
-def test_the_condition_keeps_one_global_budget_from_starving_the_classifier() -> None:
+def test_trust_keeps_one_global_budget_from_starving_the_classifier() -> None:
     task = Digits()
     left, accuracy = {}, {}
-    for method in (SLR(), SLR(tolerance=None, trust=None)):
+    for method in (SLR(), SLR(trust=None)):
         torch.manual_seed(0)
         model = task.build_model()
         train(model, task, SGDRecipe(epochs=5, lr=0.1, weight_decay=5e-4))
@@ -20,8 +20,8 @@ def test_the_condition_keeps_one_global_budget_from_starving_the_classifier() ->
             return PruningTrainer(optimizer, Pruner(model, optimizer, Global(0.98), total_steps=steps, method=method))
 
         train(model, task, recipe, trainer=pruning).trainer.finalize()
-        left[method.tolerance] = int(model.linear.weight.count_nonzero())
-        accuracy[method.tolerance] = task.evaluate(model, "val")
-    assert left[SLR().tolerance] > 300, left  # of 640
-    assert accuracy[SLR().tolerance] > 85, accuracy
+        left[method.trust] = int(model.linear.weight.count_nonzero())
+        accuracy[method.trust] = task.evaluate(model, "val")
+    assert left[SLR().trust] > 300, left  # of 640
+    assert accuracy[SLR().trust] > 85, accuracy
     assert left[None] < 10, left  # if this ever fails, docs/ablation.md needs new figures
