@@ -1,4 +1,4 @@
-"""How a support is lost under one global budget: entries let in by each update, without and with the condition.
+"""How a support is lost under one global budget: entries let in by each update, with every unit trusted and without.
 
     python benchmarks/avalanche.py --seeds 0 --out benchmarks/results/avalanche.json --into docs/ablation.md
 
@@ -6,7 +6,6 @@ Digits, 98 %, 20 epochs, from a dense net of benchmarks/condition.py. The first 
 """
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
 import torch
 from _digits_runs import dense_starts, keep, prune_copy, read_arguments
@@ -19,10 +18,10 @@ METHODS: dict[str, slr.SLR] = {"dpf": slr.SLR(sigma=1.0, trust=None), "`SLR()`":
 
 Traces = Mapping[str, Sequence[Mapping[str, float]]]
 """For each method and span of updates: `until` (number of the last update), `kept`, `let_in` (largest fraction of the
-support that one update let in), `taken` (mean of the stepsizes, as a fraction of sigma) and `loss` at its end."""
+support that one update let in) and `loss` at its end."""
 
 
-def trace(records: Sequence[slr.UpdateRecord], numel: int, sigma: float) -> list[dict[str, float]]:
+def trace(records: Sequence[slr.UpdateRecord], numel: int) -> list[dict[str, float]]:
     """One entry for every SPAN updates."""
     rows, before = [], numel
     spans = [records[start : start + SPAN] for start in range(0, len(records), SPAN)]
@@ -39,7 +38,6 @@ def trace(records: Sequence[slr.UpdateRecord], numel: int, sigma: float) -> list
                 "until": last.iteration,
                 "kept": before,
                 "let_in": round(max(let_in), 4),
-                "taken": round(fmean(record.stepsize for record in span) / sigma, 3),
                 "loss": round(last.loss, 3),
             }
         )
@@ -49,12 +47,12 @@ def trace(records: Sequence[slr.UpdateRecord], numel: int, sigma: float) -> list
 def table(traces: Traces) -> str:
     """A row for every span in which something happens, the methods side by side."""
     names = list(traces)
-    heads = [f"{name}: let in at once | taken | loss" for name in names]
-    lines = [f"| updates | kept | {' | '.join(heads)} |", f"| --- | ---: |{' ---: | ---: | ---: |' * len(names)}"]
+    heads = [f"{name}: let in at once | loss" for name in names]
+    lines = [f"| updates | kept | {' | '.join(heads)} |", f"| --- | ---: |{' ---: | ---: |' * len(names)}"]
     for rows in zip(*traces.values(), strict=True):
         if all(row["let_in"] == 0 for row in rows):
             continue
-        cells = [f"{row['let_in']:.1%} | {row['taken']:.0%} | {row['loss']:.3f}" for row in rows]
+        cells = [f"{row['let_in']:.1%} | {row['loss']:.3f}" for row in rows]
         until = int(rows[0]["until"])
         lines.append(f"| to {until} | {rows[0]['kept']:g} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -71,7 +69,7 @@ def main() -> None:
     for name, method in METHODS.items():
         pruner = prune_copy(task, dense, seed, slr.Global(SPARSITY), method, EPOCHS)
         numel = sum(mask.numel() for mask in pruner.masks().values())
-        traces[name] = trace(pruner.records(), numel, float(method.sigma))  # type: ignore[arg-type]
+        traces[name] = trace(pruner.records(), numel)
     keep({"seed": seed, "runs": traces}, table(traces), "avalanche", arguments)
 
 

@@ -19,7 +19,7 @@ class UpdateRecord:
         iteration: k, updates made so far, 1-based.
         penalty: rho, the penalty coefficient; NaN for methods without one.
         stepsize: s_k of the multipliers (for `SLR` the mean over the weights of what was taken of sigma, 0 for one
-            whose step was refused); NaN for methods without multipliers.
+            whose step was refused; units that stand still do not count); NaN for methods without multipliers.
         primal_residual: norm of W - Z, what the projection cuts off at this moment.
         dual_residual: norm of Z_k - Z_{k-1}, times rho where there is a rho.
         loss: what stands for f in the conditions; `loss_kind` of the method says what that is.
