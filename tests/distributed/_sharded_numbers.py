@@ -90,6 +90,7 @@ def scenario_other_dtypes(folder: Path) -> None:
 METHODS: dict[str, Callable[[], Any]] = {
     "SLR": SLR,
     "SLR, conditional": lambda: SLR(tolerance=0.0, interval=2),
+    "SLR, distrustful": lambda: SLR(trust=0.8),
     "classic": lambda: ClassicSLR(interval=2),
     "classic, summed norms": lambda: ClassicSLR(interval=1, summed_norms=True),
     "classic, coupled": lambda: ClassicSLR(interval=2, coupled=True),
@@ -124,7 +125,7 @@ def scenario_a_step_that_crowds_is_refused_on_all_ranks(folder: Path) -> None:
         for rules in (SETS["global"], SETS["two budgets"]):
             pruners = []
             for place in (None, mesh):
-                pruner, optimizer = make(place, rules(), SLR(sigma=1.0, ramp=NoRamp()))
+                pruner, optimizer = make(place, rules(), SLR(tolerance=0.02, trust=None, ramp=NoRamp()))
                 for step in range(STEPS):
                     optimizer.zero_grad()
                     (pruner.model(batch(step, place)) - 1).square().mean().backward()
@@ -169,11 +170,12 @@ def scenario_traffic_and_memory_are_those_of_the_formulas(folder: Path) -> None:
             over_all = 16 * steps if mesh.ndim == 2 else 16  # both dimensions have 2 ranks
             sent = 2 * (ranks - 1) / ranks * (summed + over_all) + (ranks - 1) * gathered
             assert abs(traffic.sent - before[2] - sent) < 1e-6
-        pruner, _ = make(mesh, Global(0.7, floor=0.0), SLR(ramp=NoRamp()), steps=4)
-        before = pruner.world.traffic.calls, pruner.world.traffic.payload
-        pruner.step(1.0)  # the averages are equal, so condition 1 fails
-        assert pruner.world.traffic.calls - before[0] == once[0] + 2 + 2 + mesh.ndim  # norms, counts; bound, entries
-        assert pruner.world.traffic.payload - before[1] == once[1] + once[2] + 32 + 8 + 16 * tensors + 16 * mesh.ndim
+        for tolerance, calls, payload in ((None, 0, 0), (0.05, 2, 8 + 16 * tensors)):  # bound, entries
+            pruner, _ = make(mesh, Global(0.7, floor=0.0), SLR(tolerance=tolerance, ramp=NoRamp()), steps=4)
+            before = pruner.world.traffic.calls, pruner.world.traffic.payload
+            pruner.step(1.0)  # the averages are equal, so condition 1 fails
+            assert pruner.world.traffic.calls - before[0] == once[0] + 2 + calls + mesh.ndim  # 2: norms, counts
+            assert pruner.world.traffic.payload - before[1] == once[1] + once[2] + 32 + payload + 16 * mesh.ndim
         held = sum(tensor.nbytes for tensors in pruner._state.tensors.values() for tensor in tensors)
         here = sum(weight.numel() for weight in pruner.problem.weights)
         assert held == pruner.method.bytes_per_weight(torch.float64) * here
