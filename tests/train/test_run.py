@@ -232,7 +232,7 @@ def changed_config(folder, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("method: slr", "method: dpf", r"method is SLR\(.*sigma=0\.5.* in the state and SLR\(.*sigma=1\.0"),
+        ("method: slr", "method: dpf", r"method is SLR\(.*trust=3\.0.* in the state and SLR\(.*trust=None"),
         ("sparsity: 0.5", "sparsity: 0.6", "the sets differ"),
         ("epochs: 3", "epochs: 4", "total_steps is 18 in the state and 24 here"),
     ],
