@@ -28,7 +28,7 @@ METHODS: Mapping[str, slr.Method] = {
     "halved": HalvedSLR(),
     "dpf": slr.SLR(sigma=1.0, trust=None),
     "gradual_magnitude": slr.GradualMagnitude(),
-    "GradualMagnitude(interval=1)": slr.GradualMagnitude(interval=1),
+    "GradualMagnitude(interval=10)": slr.GradualMagnitude(interval=10),
 }
 GROUNDS = (("SGD", 0.95, 4), ("SGD", 0.98, 4), ("AdamW", 0.95, 4))
 RATES = {"plain CNN": 0.03, "MLP": 0.05, "transformer": 0.02}

@@ -24,7 +24,7 @@ METHODS: dict[str, slr.Method] = {
     "bounded": BoundedSLR(),
     "dpf": slr.SLR(sigma=1.0, trust=None),
     "gradual_magnitude": slr.GradualMagnitude(),
-    "GradualMagnitude(interval=1)": slr.GradualMagnitude(interval=1),
+    "GradualMagnitude(interval=10)": slr.GradualMagnitude(interval=10),
 }
 GROUNDS = (*((sparsity, epochs) for sparsity in (0.9, 0.95, 0.98) for epochs in (4, 20)), (0.99, 20))
 

@@ -76,7 +76,7 @@ _OURS: tuple[Arm, ...] = (
     _ours(
         "gradual_magnitude",
         *(GradualMagnitude(ramp=CubicRamp(end=end)) for end in (0.3, 0.7, 0.9)),
-        *(GradualMagnitude(interval=interval) for interval in (1, 50)),
+        *(GradualMagnitude(interval=interval) for interval in (10, 50)),
     ),
     _ours("one_shot"),
     DenseArm("dense", "no pruning, trained for the same steps"),
