@@ -19,7 +19,7 @@ from slrprune.methods.base import (
     stacked_norms,
 )
 from slrprune.methods.crowding import adapt_shares, crowds, no_crowding, remember_largest, shares
-from slrprune.methods.masked import only
+from slrprune.methods.masked import choose, only
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
 from slrprune.methods.surrogate import (
@@ -127,8 +127,7 @@ class SLR(Method):
             point = points[position]
             weight.copy_(_network_point(point, mask, relaxation))
             # On the support the memory keeps the values of the last update: the last good state.
-            memory = torch.where(mask, state.tensors["memory"][position], point, out=point)
-            state.tensors["memory"][position] = memory
+            state.tensors["memory"][position] = choose(mask, state.tensors["memory"][position], point)
 
     def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
         """One multiplier step and one exact projection."""
@@ -206,7 +205,7 @@ class SLR(Method):
             moved = _moved(memory, weight, size, relaxation)
             if decay:
                 moved = moved * (1 - of_units(decay, units[position], relaxation, memory.dtype))
-            points.append(torch.where(mask, weight, moved, out=moved))
+            points.append(choose(mask, weight, moved))
         refused = self._refused(problem, state, points, fails)
         for position, stays in enumerate(_each(False if refused is None else refused, len(masks), fails)):
             taken = _taken(masks[position], stays, moment.is_usable)

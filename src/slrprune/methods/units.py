@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from slrprune.methods.base import Problem
+from slrprune.methods.masked import as_numbers
 
 
 def trusted_units(
@@ -67,7 +68,7 @@ def of_units(size: float | Tensor, trusted: Tensor | None, beta: float | Tensor,
 
 def _sums(weight: Tensor, mask: Tensor, memory: Tensor, dims: list[int]) -> Tensor:
     """Of each unit: entries on the support, sum of squares of the step on the support, and of the whole step."""
-    support = mask.to(memory.dtype)
+    support = as_numbers(mask, memory.dtype)
     before = memory if memory.dtype == weight.dtype else memory.to(weight.dtype).to(memory.dtype)  # as W had it
     step = torch.addcmul(weight.to(memory.dtype), before, support, value=-1)
     kept = support.sum(dims, keepdim=True)
