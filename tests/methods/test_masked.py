@@ -38,11 +38,13 @@ def test_as_torch_does(dtype: torch.dtype, channels_last: bool) -> None:
         wanted = torch.where(mask, kept, other)
         before = kept.clone()
         found = choose(mask, kept, other)
-        assert torch.equal(_bits(found), _bits(wanted)) and found.data_ptr() == other.data_ptr()
+        assert torch.equal(_bits(found), _bits(wanted))
+        assert found.data_ptr() == other.data_ptr()
         assert torch.equal(_bits(kept), _bits(before)), "only the memory of `other` may be written"
         keep_(kept, mask)
         assert torch.equal(_bits(kept), _bits(torch.where(mask, before, 0.0)))
-        assert torch.equal(as_numbers(mask, dtype), mask.to(dtype)) and as_numbers(mask, dtype).dtype == dtype
+        assert torch.equal(as_numbers(mask, dtype), mask.to(dtype))
+        assert as_numbers(mask, dtype).dtype == dtype
 
 
 def test_a_narrow_weight_in_a_wide_memory() -> None:

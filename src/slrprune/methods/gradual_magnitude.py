@@ -17,8 +17,7 @@ class GradualMagnitude(Method):
     Memory: the mask, one byte for each pruned weight.
 
     Args:
-        interval: optimizer steps between two cuts. 1 was chosen on short runs, where 10 is too coarse (docs/ablation.md);
-            over thousands of steps the two hardly differ.
+        interval: optimizer steps between two cuts. 10 is too coarse for short runs (docs/ablation.md).
         ramp: how the sparsity grows.
 
     Reference:
