@@ -112,6 +112,17 @@ def test_building(build: Callable[[], Pruner], kind: type[Exception], message: s
         build()
 
 
+def test_two_parameters_over_one_memory() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    model[1].weight = nn.Parameter(model[0].weight.data.t())
+    message = r"1\.weight: lies in the same memory as 0\.weight, but is another Parameter\. Tie them by"
+    with pytest.raises(UsageError, match=message):
+        _build(model, Global(0.5))
+    _build(model, {"1": None, "*": Global(0.5)})
+    model[1].weight = model[0].weight
+    _build(model, Global(0.5))
+
+
 @pytest.mark.parametrize(
     ("method", "total_steps", "needed"),
     [

@@ -33,17 +33,33 @@ def bind(model: nn.Module, rules: Rules, world: World) -> Bound:
 
     Raises:
         RuleError, ShapeError, ArgumentError: see `rules.assign` and `ConstraintSet.bind`.
-        UsageError: a weight that lies on other ranks than the first, or a set that cannot be had over several ranks.
+        UsageError: a weight that lies on other ranks than the first, or in the memory of another one, or a set that
+            cannot be had over several ranks.
     """
     assignments, skipped = assign(model, rules)
     order = {id(parameter): index for index, parameter in enumerate(model.parameters())}
     found = (target for assignment in assignments for target in assignment.targets)
     targets = tuple(sorted(found, key=lambda target: order[id(target.parameter)]))
+    _refuse_shared_memory(targets, world)
     for target in targets:
         if not world.holds(target.parameter):
             problem = f"lies on other ranks, or is cut in another way, than {type(world).__name__} has it"
             raise UsageError(target.name, problem, "Shard the whole model with one mesh, or leave the weight out.")
     return Bound(targets, skipped, _problem(model, assignments, targets, world))
+
+
+def _refuse_shared_memory(targets: Sequence[Target], world: World) -> None:
+    """Two parameters over one memory would overwrite each other's zeros; one under two names is no problem."""
+    places: dict[tuple[object, int, int], str] = {}
+    for target in targets:
+        weight = world.local(target.parameter.detach())
+        if weight.device.type == "meta" or weight.numel() == 0:
+            continue
+        place = (weight.device, weight.untyped_storage().data_ptr(), weight.storage_offset())
+        other = places.setdefault(place, target.name)
+        if other != target.name:
+            way_out = "Tie them by assigning the same Parameter to both modules, or leave one out."
+            raise UsageError(target.name, f"lies in the same memory as {other}, but is another Parameter", way_out)
 
 
 def present_weights(targets: Sequence[Target], world: World) -> tuple[torch.Tensor, ...]:

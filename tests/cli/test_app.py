@@ -67,6 +67,10 @@ def test_a_wrong_command_line_exits_with_2_and_explains_on_stderr(slrprune, argu
             "compare: --tune and --folds exclude each other: one fold",
         ),
         (
+            ("compare", "blobs", "--tune-epochs", "2"),
+            "compare(tune_epochs=2): tune_epochs must not be given without --tune. Say --tune N, too.",
+        ),
+        (
             ("compare", "blobs", "--tune", "9"),
             "Tuning(trials=9): trials must be at most 6, the settings that there are",
         ),

@@ -166,6 +166,21 @@ def test_a_diverged_arm_is_reported_and_does_not_stop_the_others(blobs, tmp_path
     assert observer.plan == (0, 4, 4)
 
 
+@pytest.mark.parametrize("place", ["weight", "bias"])
+def test_a_run_that_diverges_in_its_last_step_has_diverged(blobs, tmp_path, place):
+    """No next loss shows it, and a network of NaN still has an accuracy."""
+
+    class Last(Diverging):
+        def finalize(self):
+            with torch.no_grad():
+                getattr(self.model[0], place)[0] = float("inf")
+
+    plan = Plan((RivalArm("last", "diverges", Last, "last 1"),), (Target.at(0.5),), 1, (0,))
+    (record,) = compare(blobs(), plan, tmp_path)
+    assert (record.status, record.test_accuracy_after_cut) == (Status.DIVERGED, None)
+    assert record.reason == f"after the last step: 0.{place} is not finite."
+
+
 def test_an_arm_that_fails_otherwise_stops_the_comparison(blobs, tmp_path):
     def broken(model, optimizer, rules, total_steps):
         trainer = DenseTrainer(model, optimizer, total_steps)

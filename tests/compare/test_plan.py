@@ -53,6 +53,16 @@ def test_a_budget_too_short_for_the_schedule_is_refused_before_anything_runs(blo
     assert not (tmp_path / "out").exists()
 
 
+def test_a_budget_without_an_update_that_could_act_is_refused_too(blobs, plan_of, tmp_path):
+    """ClassicSLR has no ramp of the sparsity, so that the pruner itself takes any length."""
+    sentence = (
+        r"compare\(steps=36\): steps is too short: classic_slr_ramp updates at every 20th step\. Plan at least 40"
+    )
+    with pytest.raises(ArgumentError, match=sentence):
+        compare(blobs(), plan_of("classic_slr_ramp", epochs=3), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_rules_that_fit_nothing_are_refused_before_anything_runs(blobs, tmp_path):
     plan = Plan(find(["slr"]), (Target("odd", {"body": Target.at(0.5).rules}),), 4, (0,))
     with pytest.raises(RuleError, match="rule 'body': matches no parameter"):

@@ -48,6 +48,16 @@ def test_rows_by_hand(three_arms):
     assert (admm.diverged, admm.runs, admm.accuracy.count) == (1, 3, 2)
 
 
+def test_other_rules_are_another_question_under_the_same_label(record_of):
+    """Their runs share seeds, and must not take each other's places."""
+    dense = record_of("dense", 0, 99.0, target="dense", sparsity=0.0, rules="")
+    records = [record_of("slr", 0, 91.0), record_of("slr", 0, 50.0, rules="{'*': Unstructured(0.9)}"), dense]
+    found = blocks(records)
+    assert [row_of(block, "slr").accuracy.mean for block in found] == [91.0, 50.0]
+    assert [block.target for block in found] == [f"90% by {record.rules}" for record in records[:2]]
+    assert all(row_of(block, "dense").accuracy.mean == 99.0 for block in found)
+
+
 def test_the_dense_arm_competes_with_nobody(three_arms):
     (block,) = blocks(three_arms)
     dense = row_of(block, "dense")

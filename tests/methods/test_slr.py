@@ -283,3 +283,8 @@ def test_cosine_stepsize_runs_through_the_method() -> None:
 
 def _moment(step: int, loss: float = 1.0) -> Moment:
     return Moment(step, min(1.0, step / 10), torch.tensor(loss, dtype=torch.float64), (0.1,))
+
+
+def test_whole_numbers_are_the_same_setting() -> None:
+    """States and records are compared by their text."""
+    assert repr(SLR(sigma=1, trust=3, tolerance=1)) == repr(SLR(sigma=1.0, trust=3.0, tolerance=1.0))

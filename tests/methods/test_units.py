@@ -120,12 +120,45 @@ def test_the_rule_is_the_same_for_every_set(constraint: ConstraintSet) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_rounding_of_16_bit_weights_is_no_step(dtype: torch.dtype) -> None:
     """The memory on the support has digits that the weight has not."""
-    memory = torch.tensor([[1.0 + 2.0**-12, 0.0]])
-    weight = torch.tensor([[1.0, 2.0**-12]], dtype=dtype)
+    memory, mask = torch.tensor([[1.0 + 2.0**-12, 0.0]]), torch.tensor([[True, False]])
+    step = torch.finfo(dtype).eps
+    weight = torch.tensor([[1.0, step]], dtype=dtype)
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
-    (trusted,) = trusted_units(problem, [torch.tensor([[True, False]])], [memory], 3.0)
+    (trusted,) = trusted_units(problem, [mask], [memory], 3.0)
     assert trusted is not None
     assert not trusted.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_step_that_16_bits_cannot_hold_is_no_reason_for_distrust(dtype: torch.dtype) -> None:
+    """On the support it is lost where the weight is large, off it every digit stays: equal slopes look unequal."""
+    lost = torch.finfo(dtype).eps / 8
+    weight = torch.tensor([[1.0, lost], [0.0, lost]], dtype=dtype)
+    memory, mask = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[True, False], [False, False]])
+    problem = Problem(("w",), (weight,), ((Unstructured(0.75), (0,)),))
+    (trusted,) = trusted_units(problem, [mask], [memory], 3.0)
+    assert trusted is not None
+    assert trusted.flatten().tolist() == [True, False], "a unit without support still stands still"
+
+
+def test_in_16_bits_as_many_units_are_trusted_as_in_32() -> None:
+    """Slopes that are all as good as each other, with steps of a thousandth of the weights."""
+    changes = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        layer = nn.Linear(64, 64, bias=False)
+        nn.init.normal_(layer.weight)
+        layer.to(dtype)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3)
+        pruner = Pruner(layer, optimizer, Unstructured(0.9), total_steps=40, method=SLR())
+        slopes = torch.randn(64, 64)
+        for _ in range(40):
+            layer.weight.grad = (slopes + 0.5 * torch.randn(64, 64)).to(dtype)
+            optimizer.step()
+            pruner.step(0.0)
+        changes.append(sum(record.mask_changes for record in pruner.records()[21:]))
+    assert changes[0] > 0
+    assert changes[1] >= changes[0] / 2
 
 
 def test_a_unit_that_is_back_moves_again() -> None:

@@ -144,6 +144,10 @@ def _tuned(task: "Task", plan: "Plan", folder: Path, trials: int | None, epochs:
     from slrprune.compare import Tuning, check, tune
 
     if trials is None:
+        if epochs is not None:
+            raise ArgumentError(
+                "compare", "tune_epochs", epochs, "must not be given without --tune", "Say --tune N, too."
+            )
         return plan
     check(task, plan, folder)
     tuning = Tuning(trials, epochs or (plan.epochs + 1) // 2, plan.targets[0])

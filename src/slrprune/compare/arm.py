@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from slrprune.compare.extras import Extras
+from slrprune.errors import ArgumentError
 from slrprune.methods.base import Method
 from slrprune.pruner import Pruner
 from slrprune.rules import Rules
@@ -113,8 +114,12 @@ class MethodArm(Arm):
         return repr(self.method)
 
     def own_trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> PruningTrainer:
-        """Plain training with a `Pruner`."""
+        """Plain training with a `Pruner`; refused where no update but the last would be made, which shows no method."""
         pruner = Pruner(model, optimizer, rules, total_steps=total_steps, method=self.method)
+        if self.method.needs_training and total_steps < 2 * self.method.interval:
+            rule = f"is too short: {self.name} updates at every {self.method.interval}th step"
+            way_out = f"Plan at least {2 * self.method.interval} steps."
+            raise ArgumentError("compare", "steps", total_steps, rule, way_out)
         return PruningTrainer(optimizer, pruner)
 
 

@@ -151,6 +151,7 @@ class Run:
             run.trainer.finalize()
             with diary.timed():
                 extras.finish_(model, setting.task, setting.epochs, self.seed)
+            _check_finite(model)
         except NonFiniteError as error:
             ending: dict[str, Any] = {"status": Status.DIVERGED, "reason": str(error)}
         else:
@@ -207,6 +208,14 @@ class Run:
 
 
 _AFTER = "after the cut"
+
+
+def _check_finite(model: nn.Module) -> None:
+    """The last step has no next loss that would show its NaN, and a network of NaN still names some class."""
+    bad = [name for name, parameter in model.named_parameters() if not parameter.detach().isfinite().all()]
+    bad += [name for name, buffer in model.named_buffers() if buffer.isnan().any()]  # masks of -inf are no accident
+    if bad:
+        raise NonFiniteError("after the last step", bad[0])
 
 
 def _dense_figures(start: DenseStart, measure: Measure) -> dict[str, float | None]:

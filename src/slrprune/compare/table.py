@@ -17,6 +17,7 @@ def blocks(records: Iterable[RunRecord], against: Against = _BEST) -> tuple[Bloc
     """Groups records into blocks, ordered by task, model, length, sparsity, label.
 
     Dense reference runs join every block that shares their conditions. The folds of a cross-validation are one block.
+    Rules that differ are different questions, under one label too; the blocks then say which rules they are of.
 
     Args:
         records: of any runs.
@@ -27,14 +28,16 @@ def blocks(records: Iterable[RunRecord], against: Against = _BEST) -> tuple[Bloc
     """
     known = list(records)
     against.check([record.method for record in known], "table")
-    grouped: dict[tuple[str, ...], dict[str, list[RunRecord]]] = {}
+    grouped: dict[tuple[str, ...], dict[tuple[str, str], list[RunRecord]]] = {}
     for key, record in pooled([record for record in known if record.method not in against.without]):
-        grouped.setdefault(key, {}).setdefault(record.target, []).append(record)
+        rules = "" if record.target == _DENSE else record.rules
+        grouped.setdefault(key, {}).setdefault((record.target, rules), []).append(record)
     found: list[tuple[tuple[str, str, int, float, str], Block]] = []
     for targets in grouped.values():
-        reference = targets.pop(_DENSE, []) if len(targets) > 1 else []
-        for target, group in targets.items():
-            first = group[0]
+        reference = targets.pop((_DENSE, ""), []) if len(targets) > 1 else []
+        labels = [label for label, _ in targets]
+        for (label, rules), group in targets.items():
+            first, target = group[0], label if labels.count(label) == 1 else f"{label} by {rules}"
             sparsity = first.sparsity if first.sparsity is not None else 1.0
             block = _block(target, group, reference, against)
             found.append(((first.task, first.model, first.epochs, sparsity, target), block))

@@ -41,7 +41,7 @@ class SLR(Method):
 
         every step      W' = one optimizer step from Z on f             improve the subproblem, from a feasible point
                         A += (1 - M) W';  Z = M W'                      collect the residual W' - Z
-        every interval  R += sigma A;  A = 0                            multiplier step
+        every interval  R += sigma A;  A = 0                            multiplier step (sigma of each step's time)
                         V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
                         Z = M V;  R = (1 - M) V
 
@@ -101,6 +101,9 @@ class SLR(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_stepsize(self.sigma)
+        for name in ("sigma", "decay", "trust", "tolerance"):
+            if isinstance(value := getattr(self, name), int):  # states and records are compared by their text
+                object.__setattr__(self, name, float(value))
         if not 0 <= self.decay < 1:
             raise ArgumentError("SLR", "decay", self.decay, "must be in [0, 1)")
         if self.trust is not None and not self.trust >= 0:
@@ -182,7 +185,7 @@ class SLR(Method):
         return [torch.where(mask, weight, memory) for weight, mask, memory in parts]
 
     def _next_sigma(self, state: MethodState, moment: Moment) -> float:
-        """sigma of the update that ends this interval: the whole of A is multiplied by it."""
+        """sigma for what this step adds to A: that of the update which ends the interval, at this step's time."""
         return as_stepsize(self.sigma).next(state.numbers["stepsize"], state.iteration + 1, moment.time)
 
     def _points(

@@ -17,6 +17,8 @@ def trusted_units(
 
     The slope is the optimizer's last step: W' - Z on the support, W' off it, where Z is zero. A unit is trusted where
     the root mean square of the second is at most `trust` times that of the first, and where it has a support at all.
+    A 16-bit weight loses the steps on its support that are below its resolution, while those from zero keep all their
+    digits; there the first counts for at least what may be lost.
 
     Args:
         problem: its weights are W'; says along which dimension of a weight its units lie.
@@ -72,5 +74,15 @@ def _sums(weight: Tensor, mask: Tensor, memory: Tensor, dims: list[int]) -> Tens
     before = memory if memory.dtype == weight.dtype else memory.to(weight.dtype).to(memory.dtype)  # as W had it
     step = torch.addcmul(weight.to(memory.dtype), before, support, value=-1)
     kept = support.sum(dims, keepdim=True)
-    on = torch.linalg.vector_norm(support.mul_(step), dim=dims, keepdim=True)
-    return torch.stack([kept, on.square(), torch.linalg.vector_norm(step, dim=dims, keepdim=True).square()])
+    whole = _squares(step, dims)
+    lost = None if weight.itemsize >= 4 else _squares(support * before * (torch.finfo(weight.dtype).eps / 4), dims)
+    on = _squares(support.mul_(step), dims)
+    if lost is not None:
+        seen, on = on, torch.maximum(on, lost)
+        whole = whole + (on - seen)
+    return torch.stack([kept, on, whole])
+
+
+def _squares(values: Tensor, dims: list[int]) -> Tensor:
+    """Sums of squares over `dims`, which stay with size 1."""
+    return torch.linalg.vector_norm(values, dim=dims, keepdim=True).square()
