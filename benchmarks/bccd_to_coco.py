@@ -1,7 +1,7 @@
 """Writes the blood cells of shared/data/detect (BCCD) as a COCO folder with the splits of that data set.
 
     python benchmarks/bccd_to_coco.py --data ../shared/data --out .cache/bccd
-    slrprune prune coco --data .cache/bccd --option system=yolov3_tiny
+    slrprune prune coco --data .cache/bccd --set task_options.system=yolov3_tiny
 
 OUT then holds train.json, val.json, test.json (205, 87 and 72 images) and images/, whose entries are links to the JPEG
 files, or copies with --copy. Boxes are written as they are: two of the 4,888 have no area, and the task skips them with

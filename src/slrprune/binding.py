@@ -50,12 +50,13 @@ def bind(model: nn.Module, rules: Rules, world: World) -> Bound:
 
 def _refuse_shared_memory(targets: Sequence[Target], world: World) -> None:
     """Two parameters over one memory would overwrite each other's zeros; one under two names is no problem."""
-    places: dict[tuple[object, int, int], str] = {}
+    places: dict[tuple[object, ...], str] = {}
     for target in targets:
         weight = world.local(target.parameter.detach())
-        if weight.device.type == "meta" or weight.numel() == 0:
+        address = 0 if weight.device.type == "meta" else weight.untyped_storage().data_ptr()
+        if address == 0:  # nothing lies there
             continue
-        place = (weight.device, weight.untyped_storage().data_ptr(), weight.storage_offset())
+        place = (weight.device, address, weight.storage_offset())
         other = places.setdefault(place, target.name)
         if other != target.name:
             way_out = "Tie them by assigning the same Parameter to both modules, or leave one out."

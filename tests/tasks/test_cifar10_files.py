@@ -194,6 +194,25 @@ def test_truncated_image_is_named(images):
         read_cifar10(images, "test")
 
 
+@pytest.mark.parametrize("error", [ValueError, SyntaxError, Image.DecompressionBombError])
+def test_a_damaged_image_is_named_whatever_pillow_raises(images, monkeypatch, error):
+    def refuse(*_):
+        raise error("broken")
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(DataError, match=r"airplane.0\.png cannot be read as an image\."):
+        read_cifar10(images, "test")
+
+
+def test_an_image_with_a_damaged_header_is_named(images):
+    file = images / "test" / "dog" / "0.png"
+    content = bytearray(file.read_bytes())
+    content[8:12] = (5).to_bytes(4, "big")  # the length of the header's chunk
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"dog.0\.png cannot be read as an image\."):
+        read_cifar10(images, "test")
+
+
 def test_grey_image_gets_three_channels(images):
     Image.new("L", (32, 32), 77).save(images / "test" / "dog" / "0.png")
     assert (read_cifar10(images, "test").inputs[5] == 77).all()

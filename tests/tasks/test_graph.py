@@ -16,6 +16,7 @@ from slrprune.train.loop import train
 
 NODES, WORDS = 30, 12
 BAD_EDGE = "the edge leads to a node that does not exist, or to itself"
+BEYOND = "the label is beyond those of the training nodes"
 
 
 def arrays():
@@ -108,6 +109,8 @@ def test_training_learns_and_a_pruned_network_can_be_evaluated(tmp_path):
         ({"edges": np.array([(0, 2), (1, 99)])}, BAD_EDGE, "edge 1"),
         ({"edges": np.array([(3, 3), (0, 2)])}, BAD_EDGE, "edge 0"),
         ({"labels": np.array([-1] + [0, 1] * 14 + [0])}, "the label is out of range", "node 0 in train"),
+        ({"labels": np.array([0, 1] * 5 + [500] + [1] + [0, 1] * 9)}, BEYOND, "node 10 in val"),
+        ({"labels": np.array([0, 1] * 14 + [0, 2])}, BEYOND, "node 29 in test"),
         ({"val_idx": np.array([9, 77])}, "the node of a split does not exist", "node 77 in val"),
         ({"values": np.array([np.nan, *arrays()["values"][1:]])}, "a feature is not finite", "node 0 in train"),
     ],
@@ -116,6 +119,7 @@ def test_bad_input_is_skipped_with_a_count_or_refused(tmp_path, changes, reason,
     task = make(tmp_path, changes)
     assert task.warnings() == (f"Skipped 1, since {reason}: made.npz, {place}.",)
     assert next(task.batches("train"))[0].to_dense().isfinite().all()
+    assert task.classes == 2
     with pytest.raises(DataError, match=rf"made\.npz: {reason} \({place}\)\. Correct the file"):
         make(tmp_path, changes, strict=True)
 
@@ -130,6 +134,16 @@ def test_bad_input_is_skipped_with_a_count_or_refused(tmp_path, changes, reason,
         ({"edges": np.zeros((4, 3))}, r"edges must have the shape \(m, 2\)"),
         ({"labels": np.zeros(5)}, "labels must hold 30 numbers"),
         ({"train_idx": np.array([55])}, "no node of 'train' can be used"),
+        ({"train_idx": np.array([])}, "no node of 'train' can be used"),
+        ({"labels": np.array([0] * 16 + [7] * 14)}, "no node of 'test' can be used"),
+        ({"labels": np.full(NODES, 1.5)}, "labels must hold integers, not float64"),
+        ({"labels": np.full(NODES, "cat")}, "labels must hold integers, not <U3"),
+        ({"edges": np.array([[0, 1.7]])}, "edges must hold integers, not float64"),
+        ({"val_idx": np.array([True, False])}, "val_idx must hold integers, not bool"),
+        ({"train_idx": np.array([[0, 1], [2, 3]])}, "train_idx must have one dimension, not 2"),
+        ({"shape": np.array(["30", "twelve"])}, "shape must hold integers, not <U6"),
+        ({"indices": np.array(3)}, "indices must have one dimension, not 0"),
+        ({"values": np.full(arrays()["values"].shape, "x")}, "values must hold numbers, not <U1"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path, changes, message):
@@ -149,6 +163,45 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"made\.npz has no array 'labels'\. It needs: shape"):
         Graph(tmp_path, graph="made")
     file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"made\.npz is truncated, damaged, or no \.npz file"):
+        Graph(tmp_path, graph="made")
+
+
+def broken_stream(file):
+    """The first byte of the compressed array names a kind of block that does not exist: zlib.error."""
+    content = bytearray(file.read_bytes())
+    start = 30 + int.from_bytes(content[26:28], "little") + int.from_bytes(content[28:30], "little")
+    content[start] = 0x07
+    return content
+
+
+def array_file(file):
+    """One array, and no archive of several."""
+    with file.open("wb") as stream:
+        np.save(stream, np.ones(3))
+    return file.read_bytes()
+
+
+def changed_entry(file, at, byte):
+    """The same byte of the first entry, in its own header and in the directory."""
+    content = bytearray(file.read_bytes())
+    content[at] = content[content.index(b"PK\x01\x02") + at + 2] = byte
+    return content
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        broken_stream,
+        lambda file: changed_entry(file, 8, 99),  # an unknown compression: NotImplementedError
+        lambda file: changed_entry(file, 6, 1),  # encrypted: RuntimeError
+        array_file,
+    ],
+)
+def test_every_kind_of_damage_is_told_by_the_file(tmp_path, damage):
+    file = folder_of(tmp_path) / "graph" / "made.npz"
+    np.savez_compressed(file, **arrays())
+    file.write_bytes(damage(file))
     with pytest.raises(DataError, match=r"made\.npz is truncated, damaged, or no \.npz file"):
         Graph(tmp_path, graph="made")
 

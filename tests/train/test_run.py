@@ -12,7 +12,7 @@ from stopped_runs import Stopping, same_weights, stopped, weights
 from slrprune import Global, Pruner
 from slrprune.config import load_config
 from slrprune.deploy import load_sparse
-from slrprune.errors import DataError, StateError, UsageError
+from slrprune.errors import ArgumentError, DataError, RuleError, StateError, UsageError
 from slrprune.train import CheckpointWriteError, PruningTrainer, resume, run, train
 from slrprune.train.checkpoint import store
 from slrprune.train.rundir.history import read_history
@@ -325,6 +325,37 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path):
 def test_a_task_with_nothing_to_judge_by_is_refused(configured, tmp_path):
     with pytest.raises(UsageError, match="neither a 'val' nor a 'test' split"):
         run(configured(task="run_task:no_split"), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"rules": {"nothing.*": "Unstructured(0.5)"}, "sparsity": None}, RuleError, "nothing"),
+        ({"method_options": {"interval": 50}}, ArgumentError, r"total_steps=18\): total_steps is too short"),
+    ],
+)
+def test_what_cannot_be_pruned_is_told_before_the_dense_training(
+    configured, tmp_path, monkeypatch, fields, error, message
+):
+    import run_task
+
+    monkeypatch.setattr(run_task.Blobs, "loss", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(error, match=message):
+        run(configured(**fields), tmp_path / "run")
+
+
+def test_a_split_that_yields_nothing_is_told_before_the_dense_training(configured, tmp_path, monkeypatch):
+    import run_task
+
+    batches = run_task.Blobs.batches
+    monkeypatch.setattr(run_task.Blobs, "loss", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(
+        run_task.Blobs,
+        "batches",
+        lambda task, split, *rest: iter(()) if split == "test" else batches(task, split, *rest),
+    )
+    with pytest.raises(DataError, match="the 'test' split yields no batch"):
+        run(configured(), tmp_path / "run")
 
 
 def test_dense_weights_from_a_file(configured, tmp_path):

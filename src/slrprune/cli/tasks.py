@@ -19,6 +19,7 @@ def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     if as_json:
         print_json({"tasks": ready, "methods": arms})
         return
+    out().print("Settings are given as below; to slrprune prune as --set task_options.NAME=VALUE.\n", highlight=False)
     for name, task in ready.items():
         out().print(f"[bold]{name}[/bold]  {task['what']}", highlight=False)
         if task["needs"]:

@@ -85,4 +85,5 @@ def _sums(weight: Tensor, mask: Tensor, memory: Tensor, dims: list[int]) -> Tens
 
 def _squares(values: Tensor, dims: list[int]) -> Tensor:
     """Sums of squares over `dims`, which stay with size 1."""
-    return torch.linalg.vector_norm(values, dim=dims, keepdim=True).square()
+    norms: Tensor = torch.linalg.vector_norm(values, dim=dims, keepdim=True)
+    return norms.square()

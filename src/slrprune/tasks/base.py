@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slrprune.errors import ArgumentError, UsageError
+from slrprune.errors import ArgumentError, DataError, UsageError
 from slrprune.tasks.recipe import Recipe
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -99,8 +99,16 @@ class Task(ABC):
         return {}
 
     def example_input(self) -> Tensor:
-        """A batch of one, for tracing, export and counting operations."""
-        inputs, _ = next(self.batches("test"))
+        """A batch of one, for tracing, export and counting operations.
+
+        Raises:
+            UsageError: the task has no "test" split.
+            DataError: the split yields no batch.
+        """
+        batch = next(iter(self.batches("test")), None)
+        if batch is None:
+            raise DataError(self.name, "the 'test' split yields no batch, so there is no example input")
+        inputs: Tensor = batch[0]
         return inputs[:1]
 
     def warnings(self) -> tuple[str, ...]:
@@ -119,7 +127,7 @@ def check_split(owner: str, split: str) -> None:
 
 
 def has_split(task: Task, split: Split) -> bool:
-    """Whether the task has this split; `Task.batches` says so by refusing."""
+    """Whether the task has this split; `Task.batches` says so by refusing. A `DataError` of the split goes through."""
     try:
         next(iter(task.batches(split)), None)
     except UsageError:

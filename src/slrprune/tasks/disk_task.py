@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
-from slrprune.errors import ArgumentError, UsageError
+from slrprune.errors import ArgumentError, DataError, UsageError
 from slrprune.tasks.base import Batch, Split, Task, check_split
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.disk_source import DiskSource, ordered_batches, training_batches
@@ -77,7 +77,7 @@ class DiskTask(Task, Generic[Source]):
         return self.sources[split]
 
     def batches(self, split: Split, epoch: int = 0, seed: int = 0) -> Iterator[Batch]:
-        """Batches as the split's source collates them; see `Task.batches`. Raises as `source`."""
+        """Batches as the split's source collates them; see `Task.batches`. Raises as `in_order`."""
         source = self.source(split)
         if split != "train":
             return self.in_order(split)
@@ -92,10 +92,42 @@ class DiskTask(Task, Generic[Source]):
         )
 
     def in_order(self, split: Split) -> Iterator[Batch]:
-        """One pass over any split in its own order, nothing augmented or stood in for. Raises as `source`."""
-        source, size = self.source(split), self.batch_size
-        return ordered_batches(source, size=size, workers=self.workers, device=self.device, tally=self.tally)
+        """One pass over any split in its own order, nothing augmented or stood in for.
+
+        Raises:
+            ArgumentError, UsageError: as `source`.
+            DataError: at the end of a pass in which not one example could be used.
+        """
+        return self._pass(split, self.source(split))
+
+    def _pass(self, split: Split, source: Source) -> Iterator[Batch]:
+        heard, has_batch = _Heard(self.tally), False
+        options: dict[str, Any] = {"size": self.batch_size, "workers": self.workers, "device": self.device}
+        for batch in ordered_batches(source, **options, tally=heard):
+            has_batch = True
+            yield batch
+        if not has_batch:
+            reason = "" if heard.first is None else f"; {heard.first[1]}: {heard.first[0]}"
+            problem = f"none of the {len(source):,} {self.unit} of {split!r} can be used{reason}"
+            raise DataError(source.owner, problem, f"Mend the {self.unit}, or give a folder with others.")
 
     def warnings(self) -> tuple[str, ...]:
         """What was skipped so far, one sentence for each reason."""
         return self.tally.sentences()
+
+
+class _Heard(Tally):
+    """Hands on to the task's tally what one pass skips.
+
+    Attributes:
+        first: reason and name of the first thing skipped.
+    """
+
+    def __init__(self, whole: Tally) -> None:
+        super().__init__()
+        self.whole = whole
+        self.first: tuple[str, str] | None = None
+
+    def add(self, reason: str, name: str) -> None:
+        self.first = self.first or (reason, name)
+        self.whole.add(reason, name)

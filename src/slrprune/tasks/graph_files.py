@@ -2,11 +2,14 @@
 
 The file holds, as plain arrays: `shape` (nodes, features); the node features in CSR form as `indptr`, `indices` and
 `values`; `edges` of shape (m, 2), undirected, each once; `labels` of every node; `train_idx`, `val_idx` and `test_idx`,
-the nodes of the splits. Cora in this form is the data set of Planetoid with its published split (Yang, Cohen,
-Salakhutdinov: Revisiting Semi-Supervised Learning with Graph Embeddings, 2016).
+the nodes of the splits. All but `values` are integers. The training nodes say how many classes there are. Cora in this
+form is the data set of Planetoid with its published split (Yang, Cohen, Salakhutdinov: Revisiting Semi-Supervised
+Learning with Graph Embeddings, 2016).
 """
 
+import lzma
 import zipfile
+import zlib
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +27,12 @@ from slrprune.tasks.tally import Tally
 SPLIT_KEYS: dict[Split, str] = {"train": "train_idx", "val": "val_idx", "test": "test_idx"}
 _KEYS = ("shape", "indptr", "indices", "values", "edges", "labels", *SPLIT_KEYS.values())
 _Arrays = dict[str, NDArray[np.generic]]
+_DAMAGED = (
+    *(OSError, ValueError, EOFError, RuntimeError, MemoryError),  # NotImplementedError is a RuntimeError
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    TypeError,  # a single array, which is no archive
+)
+"""What NumPy and zipfile raise for a file that is damaged, or none of theirs."""
 
 
 class Graph(NamedTuple):
@@ -47,24 +56,26 @@ def read_graph(data: str | PathLike[str] | None, name: str, *, strict: bool, tal
 
     Raises:
         DataError: no such file; a file that is damaged or holds other arrays; with `strict` an edge to a node that
-            does not exist or to itself, and a node of a split with a feature that is not finite or a negative label;
-            a split left without nodes. Every message names the file.
+            does not exist or to itself, and a node of a split with a feature that is not finite, a negative label,
+            or a label beyond those of the training nodes; a split left without nodes. Every message names the file.
     """
     folder = data_folder("graph", data)
     path = next((file for file in (folder / f"{name}.npz", folder / "graph" / f"{name}.npz") if file.is_file()), None)
     if path is None:
         raise DataError("graph", f"there is no {name}.npz in {folder}, and none in its folder graph")
     arrays = _read(path)
-    _check_structure(path, arrays)
+    _check(path, arrays)
     report = _Report(path, strict, tally)
     features, labels = _dense(arrays), arrays["labels"].astype(np.int64)
     splits = {split: _usable(split, arrays[key].astype(np.int64), features, labels, report)
               for split, key in SPLIT_KEYS.items()}  # fmt: skip
+    classes = 1 + int(labels[splits["train"]].max(initial=-1))
+    for split, nodes in splits.items():
+        splits[split] = _known(split, nodes, labels, classes, report)
     # A node outside the splits still sends its features to its neighbours.
     features = np.nan_to_num(features, nan=0.0, posinf=0.0, neginf=0.0)
     edges = _edges(arrays["edges"].astype(np.int64), len(features), report)
     tensors = {split: torch.from_numpy(nodes) for split, nodes in splits.items()}
-    classes = 1 + int(max(labels[nodes].max() for nodes in splits.values()))
     return Graph(torch.from_numpy(features), torch.from_numpy(edges), torch.from_numpy(labels), tensors, classes)
 
 
@@ -89,32 +100,49 @@ def _read(path: Path) -> _Arrays:
             if missing:
                 raise DataError("graph", f"{path} has no array {missing[0]!r}", f"It needs: {', '.join(_KEYS)}.")
             return {key: content[key] for key in _KEYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         if isinstance(error, DataError):
             raise
         raise DataError("graph", f"{path} is truncated, damaged, or no .npz file") from error
 
 
-def _check_structure(path: Path, arrays: _Arrays) -> None:
-    """What no skipping can repair."""
-    problem = ""
-    if arrays["shape"].shape != (2,) or min(arrays["shape"].astype(int).tolist()) < 1:
-        problem = "shape must hold two positive numbers"
-    else:
-        nodes, width = arrays["shape"].astype(int).tolist()
-        bounds, columns = arrays["indptr"].astype(int), arrays["indices"].astype(int)
-        if bounds.shape != (nodes + 1,) or (np.diff(bounds) < 0).any() or bounds[0] or bounds[-1] != len(columns):
-            problem = f"indptr must rise from 0 to the length of indices in {nodes + 1} numbers"
-        elif len(columns) and not 0 <= columns.min() <= columns.max() < width:
-            problem = f"indices must be in [0, {width})"
-        elif arrays["values"].shape != columns.shape:
-            problem = "values and indices must have the same length"
-        elif arrays["edges"].ndim != 2 or arrays["edges"].shape[1] != 2:
-            problem = "edges must have the shape (m, 2)"
-        elif arrays["labels"].shape != (nodes,):
-            problem = f"labels must hold {nodes} numbers"
+def _check(path: Path, arrays: _Arrays) -> None:
+    """Refuses what no skipping can repair."""
+    problem = _kind(arrays, "shape", "indptr", "indices", "values") or _structure(arrays)
+    problem = problem or _kind(arrays, "edges", "labels", *SPLIT_KEYS.values())
     if problem:
         raise DataError("graph", f"{path}: {problem}")
+
+
+def _structure(arrays: _Arrays) -> str:
+    """What is wrong with the shapes and the features, or nothing."""
+    if arrays["shape"].shape != (2,) or min(arrays["shape"].astype(int).tolist()) < 1:
+        return "shape must hold two positive numbers"
+    nodes, width = arrays["shape"].astype(int).tolist()
+    bounds, columns = arrays["indptr"].astype(int), arrays["indices"].astype(int)
+    if bounds.shape != (nodes + 1,) or (np.diff(bounds) < 0).any() or bounds[0] or bounds[-1] != len(columns):
+        return f"indptr must rise from 0 to the length of indices in {nodes + 1} numbers"
+    if len(columns) and not 0 <= columns.min() <= columns.max() < width:
+        return f"indices must be in [0, {width})"
+    if arrays["values"].shape != columns.shape:
+        return "values and indices must have the same length"
+    if arrays["edges"].ndim != 2 or arrays["edges"].shape[1] != 2:
+        return "edges must have the shape (m, 2)"
+    if arrays["labels"].shape != (nodes,):
+        return f"labels must hold {nodes} numbers"
+    return ""
+
+
+def _kind(arrays: _Arrays, *names: str) -> str:
+    """What is wrong with the kinds and dimensions of these arrays, or nothing; an empty array may be of any kind."""
+    for name in names:
+        array = arrays[name]
+        wanted, kinds = ("numbers", "biuf") if name == "values" else ("integers", "iu")
+        if array.size and array.dtype.kind not in kinds:
+            return f"{name} must hold {wanted}, not {array.dtype}"
+        if name != "edges" and array.ndim != 1:
+            return f"{name} must have one dimension, not {array.ndim}"
+    return ""
 
 
 def _dense(arrays: _Arrays) -> NDArray[np.float32]:
@@ -138,9 +166,19 @@ def _usable(
             report.bad("a feature is not finite", f"node {node} in {split}")
         else:
             kept.append(node)
-    if not kept:
-        raise DataError("graph", f"{report.path}: no node of {split!r} can be used")
     return np.array(kept, np.int64)
+
+
+def _known(
+    split: Split, nodes: NDArray[np.int64], labels: NDArray[np.int64], classes: int, report: _Report
+) -> NDArray[np.int64]:
+    """Those nodes whose class is one of the training nodes'; at least one."""
+    is_known = labels[nodes] < classes
+    for node in nodes[~is_known].tolist():
+        report.bad("the label is beyond those of the training nodes", f"node {node} in {split}")
+    if not is_known.any():
+        raise DataError("graph", f"{report.path}: no node of {split!r} can be used")
+    return nodes[is_known]
 
 
 def _edges(edges: NDArray[np.int64], nodes: int, report: _Report) -> NDArray[np.int64]:

@@ -117,6 +117,10 @@ DAMAGES = {
         lambda document: _first(document).update(bbox=[1, float("nan"), 9, 9]),
         "boxes are not four finite numbers",
     ),
+    "too large for float64": (
+        lambda document: _first(document).update(bbox=[1, 2, 10**400, 9]),
+        "boxes are not four finite numbers",
+    ),
     "three numbers": (lambda document: _first(document).update(bbox=[1, 2, 9]), "boxes are not four finite numbers"),
     "words": (lambda document: _first(document).update(bbox=["1", 2, 9, 9]), "boxes are not four finite numbers"),
     "no box": (lambda document: _first(document).pop("bbox"), "boxes are not four finite numbers"),
@@ -158,6 +162,11 @@ def test_boxes_that_reach_over_the_border_stay(coco_copy):
 
 IMAGES = {
     "no size": (lambda image: image.pop("width"), "image entries lack an id, a file name or a size", "image 100"),
+    "too wide for any file": (
+        lambda image: image.update(width=10**400),
+        "image entries lack an id, a file name or a size",
+        "image 100",
+    ),
     "no name": (
         lambda image: image.update(file_name=""),
         "image entries lack an id, a file name or a size",
@@ -170,6 +179,7 @@ IMAGES = {
         "../../secret.png",
     ),
     "gone": (lambda image: image.update(file_name="gone.png"), "images are missing or empty", "gone.png"),
+    "long name": (lambda image: image.update(file_name="a" * 300), "images are missing or empty", "a" * 300),
 }
 
 

@@ -50,6 +50,32 @@ def test_polygons_and_run_lengths_are_drawn():
     assert drawn([packed], [1]).tolist() == expected.tolist()
 
 
+def test_run_lengths_as_text_are_those_of_pycocotools():
+    from pycocotools import mask
+
+    rng = np.random.default_rng(0)
+    for scale, size in ((0.5, (40, 30)), (0.02, (300, 200)), (0.0, (300, 200))):
+        expected = np.asfortranarray(rng.random(size[::-1]) < scale, dtype=np.uint8)
+        packed = {"size": [size[1], size[0]], "counts": mask.encode(expected)["counts"].decode()}
+        assert np.array_equal(drawn([packed], [0], size=size), expected)
+
+
+def test_a_polygon_may_reach_over_the_border():
+    assert (drawn([square(-700, -700, 700, 700)], [0]) == 1).all()
+
+
+def test_an_outline_that_pycocotools_refuses_cannot_be_drawn(monkeypatch):
+    from pycocotools import mask
+
+    def refuse(code):
+        raise ValueError("Invalid RLE mask representation")
+
+    monkeypatch.setattr(mask, "decode", refuse)
+    assert drawn([square(2, 1, 5, 4)], [1]) is None
+    monkeypatch.setattr(mask, "decode", lambda code: np.zeros((8, 6), dtype=np.uint8))
+    assert drawn([square(2, 1, 5, 4)], [1]) is None
+
+
 def test_pixels_that_two_categories_claim_are_unknown():
     found = drawn([square(0, 0, 4, 4), square(2, 2, 6, 6), square(1, 1, 3, 3)], [0, 1, 0], size=(6, 6))
     assert (found[2:4, 2:4] == UNKNOWN).all()
@@ -65,6 +91,18 @@ BAD = {
     "too many": {"size": [6, 8], "counts": [48, 1]},
     "negative": {"size": [6, 8], "counts": [49, -1]},
     "empty": {"size": [6, 8], "counts": ""},
+    "no counts": {"size": [6, 8]},
+    "cut inside a number": {"size": [6, 8], "counts": "P"},
+    "cut between numbers": {"size": [6, 8], "counts": "1"},
+    "negative in text": {"size": [6, 8], "counts": "a1O"},
+    "endless": {"size": [6, 8], "counts": "P" * 50 + "1"},
+    "not ASCII": {"size": [6, 8], "counts": "a1\u00e9"},
+    "no text": {"size": [6, 8], "counts": "\ud800"},
+    "far": [[0, 0, 10_000, 0, 0, 5]],
+    "far to the left": [[0, 0, -10_000.0, 0, 0, 5]],
+    "too far for pycocotools": [[0, 0, 1e9, 0, 1e9, 1e9]],
+    "much too far for pycocotools": [[0, 0, 1e308, 0, 0, -1e308]],
+    "too far for float64": [[0, 0, 10**400, 0, 0, 5]],
     "a number": 3,
 }
 
@@ -74,7 +112,10 @@ def test_an_outline_that_cannot_be_drawn_leaves_the_image_out(coco_copy, damage)
     assert drawn([BAD[damage]], [0]) is None
     file = coco_copy / "annotations/instances_val2017.json"
     document = json.loads(file.read_text())
-    document["annotations"][0]["segmentation"] = BAD[damage]
+    shape = BAD[damage]
+    if isinstance(shape, dict) and shape["size"] == [6, 8]:
+        shape = {**shape, "size": [64, 96]}
+    document["annotations"][0]["segmentation"] = shape
     file.write_text(json.dumps(document))
     task = CocoSegmentation(coco_copy, size=[64, 96], batch_size=4)
     assert sum(len(images) for images, _ in task.batches("test")) == 2

@@ -1,6 +1,7 @@
 """YOLOv3's anchors: published, fitted, and inside the network, where its weights take them along."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import slrprune as slr
 from slrprune.compare.identity import fingerprint
 from slrprune.deploy import load_sparse, save_sparse
 from slrprune.errors import StateError
+from slrprune.tasks.coco import Coco
 from slrprune.tasks.coco.boxes import shape_overlaps
 from slrprune.tasks.coco.system import Objects
 from slrprune.tasks.coco.yolo import YOLOV3, YOLOV3_TINY, YOLOV3_TINY_REDUCED, SquaredError, Yolo
@@ -65,6 +67,18 @@ def test_a_system_fits_its_anchors_but_for_coco():
 
 
 OTHER = torch.tensor([[[50.0, 40], [60, 80], [90, 90]], [[5.0, 6], [12, 9], [20, 30]]])
+
+
+def test_boxes_are_cut_at_the_border_before_anchors_are_fitted(coco_copy):
+    file = coco_copy / "annotations/instances_train2017.json"
+    document = json.loads(file.read_text())
+    document["annotations"] = [
+        {**entry, "bbox": [-1e5, 10, 2e5, 1e5] if entry["image_id"] == 100 else [90, 60, 1e5, 1e5]}
+        for entry in document["annotations"]
+    ]
+    file.write_text(json.dumps(document))
+    anchors = Coco(coco_copy, system="yolov3_tiny_reduced", size=[64, 96], batch_size=4, holdout=0).system.anchors
+    torch.testing.assert_close(anchors.reshape(-1, 2).unique(dim=0), torch.tensor([[6.0, 4], [96, 54]]))
 
 
 def test_anchors_travel_with_the_weights(tmp_path):

@@ -157,6 +157,11 @@ DAMAGES = {
         "scans are empty or truncated",
         "velodyne/000001.bin",
     ),
+    "a name that is too long": (
+        lambda t: (t.parent / "ImageSets/train.txt").write_text("\n".join(["9" * 400, *map(str, range(1, 8))])),
+        "files are missing",
+        f"velodyne/{'9' * 400}.bin",
+    ),
     "an empty label file": (
         lambda t: (t / "label_2/000001.txt").write_text(""),
         "label files are empty",
@@ -165,6 +170,13 @@ DAMAGES = {
     "a wrong calibration": (
         lambda t: (t / "calib/000001.txt").write_text("P2: 1 2 3\n"),
         "calibration files lack one of P2, R0_rect, Tr_velo_to_cam",
+        "calib/000001.txt",
+    ),
+    "a calibration of other axes": (
+        lambda t: (t / "calib/000001.txt").write_text(
+            (t / "calib/000001.txt").read_text().replace("R0_rect: 1.000000000000e+00", "R0_rect: -1.0")
+        ),
+        "calibration files do not turn the scanner's axes to the camera's",
         "calib/000001.txt",
     ),
     "a truncated image": (
@@ -200,6 +212,30 @@ def test_points_that_are_not_finite_are_dropped_or_refused(kitti_copy):
     (sentence,) = task.warnings()
     assert "1, since points are not finite: training/velodyne/000001.bin (" in sentence
     with pytest.raises(DataError, match=r"Kitti\(strict=True\): training/velodyne/000001\.bin \(\d+ points\)"):
+        Kitti(kitti_copy, design="reduced", holdout=0, strict=True)
+
+
+def test_a_frame_whose_labels_are_all_bad_is_no_background(kitti_copy):
+    (kitti_copy / "training" / "label_2" / "000001.txt").write_text("Boat 1 2 3\n")
+    task = Kitti(kitti_copy, design="reduced", holdout=0)
+    assert [int(frame.number) for frame in task.sources["train"].frames] == [0, 2, 3, 4, 5, 6, 7]
+    name = "training/label_2/000001.txt"
+    assert f"Skipped 1, since label files have no usable object left: {name}." in task.warnings()
+    with pytest.raises(DataError, match=rf"Kitti\(strict=True\): {name}, line 1: labels have another number"):
+        Kitti(kitti_copy, design="reduced", holdout=0, strict=True)
+
+
+def test_a_scan_without_a_finite_point_is_no_empty_street(kitti_copy):
+    for number in (1, 8):
+        file = kitti_copy / "training" / "velodyne" / f"00000{number}.bin"
+        np.full((50, 4), np.nan, dtype="<f4").tofile(file)
+    task = Kitti(kitti_copy, design="reduced", holdout=0)
+    frames = sorted(int(number) for _, targets in task.batches("train") for number in targets.frames)
+    assert frames == [0, 2, 2, 3, 4, 5, 6, 7]  # the next one stands in
+    assert [targets.frames.tolist() for _, targets in task.batches("test")] == [[1]]
+    (sentence,) = task.warnings()
+    assert sentence.startswith("Skipped 2, since scans hold no finite point: training/velodyne/00000")
+    with pytest.raises(DataError, match=r"Kitti\(strict=True\): training/velodyne/000001\.bin: scans hold no finite"):
         Kitti(kitti_copy, design="reduced", holdout=0, strict=True)
 
 

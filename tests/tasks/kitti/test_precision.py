@@ -160,6 +160,36 @@ def test_scores_are_sampled_where_recall_comes_nearest_to_multiples_of_one_forti
     assert sampled_scores(scores[::-1], 400) == expected
 
 
+def kit_thresholds(scores, objects):
+    """The development kit's loop, line by line."""
+    scores = sorted(scores, reverse=True)
+    thresholds, recall = [], 0.0
+    for i in range(len(scores)):
+        left = (i + 1) / objects
+        right = (i + 2) / objects if i < len(scores) - 1 else left
+        if right - recall < recall - left and i < len(scores) - 1:
+            continue
+        thresholds.append(scores[i])
+        recall += 1.0 / (41 - 1.0)
+    return thresholds
+
+
+@pytest.mark.parametrize("objects", [1, 39, 40, 41, 60, 80, 100, 200, 1000])
+@pytest.mark.parametrize("found_share", [1.0, 0.7])
+def test_ties_between_scores_are_broken_as_the_kit_does(objects, found_share):
+    scores = np.linspace(1, 0, max(1, int(found_share * objects))).tolist()
+    samples = sampled_scores(scores[::-1], objects)
+    assert samples == kit_thresholds(scores, objects)
+    assert len(samples) <= 41
+
+
+def test_the_first_tie_of_60_objects_goes_to_the_later_score():
+    # 60 objects. Recall 3/40 = 4.5/60 is a tie of the 4th and the 5th score; 1/40 added up three times exceeds it.
+    assert sum([1 / 40] * 3) > 3 / 40
+    samples = sampled_scores([1 - number / 100 for number in range(60)], 60)
+    assert samples[3] == 1 - 4 / 100
+
+
 def test_the_table_holds_every_class_overlap_and_difficulty():
     pair = frame(label(0), label(1)), found((0, 0.9), (1, 0.8))
     table = average_precisions([judge(*pair)], ["Car", "Pedestrian"])

@@ -13,6 +13,7 @@ import slrprune as slr
 from slrprune.deploy import load_sparse, save_sparse
 from slrprune.errors import ArgumentError, DataError, MissingExtraError
 from slrprune.tasks import AdamWRecipe, get
+from slrprune.tasks.base import has_split
 from slrprune.tasks.tusimple import TuSimple
 from slrprune.tasks.tusimple.metric import LaneScores
 from slrprune.train import PruningTrainer, train
@@ -120,6 +121,7 @@ DAMAGES = {
     "ragged lanes": ({"lanes": [[1, 2, 3]]}, "labels have lanes that do not fit their rows"),
     "words": ({"lanes": [["a", "b"]], "h_samples": [100, 200]}, "labels have lanes that do not fit their rows"),
     "not finite": ({"lanes": [[1, float("nan")]], "h_samples": [1, 2]}, "labels have lanes that do not fit their rows"),
+    "beyond floats": ({"lanes": [[1, 10**400]], "h_samples": [1, 2]}, "labels have lanes that do not fit their rows"),
     "falling rows": ({"lanes": [[1, 2]], "h_samples": [200, 100]}, "labels have rows that do not rise"),
     "no field": ({"raw_file": None}, "labels lack one of raw_file, lanes, h_samples"),
     "outside": ({"raw_file": "../../secret.jpg"}, "labels name no file inside the folder"),
@@ -149,6 +151,31 @@ def test_lines_that_are_not_json_and_missing_images(tusimple_copy):
         "Skipped 1, since labels are not JSON: label_data_0531.json, line 1.",
         f"Skipped 1, since images are missing or empty: {name}.",
     )
+
+
+def test_a_name_too_long_for_the_system_is_a_missing_image(tusimple_copy):
+    name = "clips/" + 300 * "a" + ".jpg"
+    edited(tusimple_copy, raw_file=name)
+    task = TuSimple(tusimple_copy, system="ufld_reduced", batch_size=4)
+    assert len(task.sources["train"]) == 7
+    assert task.warnings() == (f"Skipped 1, since images are missing or empty: {name}.",)
+
+
+def test_a_split_of_broken_images_is_refused_before_anything_is_trained(tusimple_copy):
+    names = sorted((tusimple_copy / "test_set").rglob("*.jpg"))
+    for file in names:
+        file.write_bytes(b"not an image at all")
+    task = TuSimple(tusimple_copy, system="ufld_reduced", batch_size=4)
+    with pytest.raises(
+        DataError, match=r"^TuSimple: none of the 2 images of 'test' can be used; clips/\S+: images are"
+    ):
+        has_split(task, "test")
+    with pytest.raises(DataError, match="none of the 2 images of 'test'"):
+        task.example_input()
+    with pytest.raises(DataError, match="none of the 2 images of 'test'"):
+        task.evaluate(task.build_model(), "test")
+    assert len(task.warnings()) == 1
+    assert has_split(task, "val")
 
 
 def test_a_split_without_a_usable_image_is_refused(tusimple_copy):

@@ -4,7 +4,7 @@ T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014; the fo
 """
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from slrprune.tasks.complaints import Complaints
 
 PARTS = ("images", "annotations", "categories")
 """What an annotation file must hold, each a list of objects."""
+
+LONGEST_SIDE = 2**31 - 1
+"""Images with a longer side cannot be opened, pixels."""
 
 
 class Category(NamedTuple):
@@ -161,7 +164,11 @@ def _describes_an_image(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), int) or not entry.get("file_name"):
         return False
     sides = (entry.get("width"), entry.get("height"))
-    return isinstance(entry["file_name"], str) and all(isinstance(side, int) and side > 0 for side in sides)
+    return isinstance(entry["file_name"], str) and all(_is_side(side) for side in sides)
+
+
+def _is_side(number: Any) -> bool:
+    return isinstance(number, int) and 0 < number <= LONGEST_SIDE
 
 
 def _identity(entry: Any, place: int) -> str:
@@ -198,7 +205,8 @@ def _object(
 
 
 def _is_finite(number: Any) -> bool:
-    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    """A number that float64 holds; whole numbers of JSON may be larger."""
+    return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= sys.float_info.max
 
 
 def _is_zero_or_one(number: Any) -> bool:
@@ -212,7 +220,7 @@ def _photo(entry: Mapping[str, Any], objects: Sequence[_Object], folder: Path, c
     if Path(name).is_absolute() or ".." in Path(name).parts:
         complaints.add("annotations name no file inside the folder", name)
         return None
-    if not file.is_file() or not file.stat().st_size:
+    if not _has_content(file):
         complaints.add("images are missing or empty", name)
         return None
     boxes = np.array([found.box for found in objects], dtype=np.float64).reshape(-1, 4)
@@ -220,3 +228,10 @@ def _photo(entry: Mapping[str, Any], objects: Sequence[_Object], folder: Path, c
     crowd = np.array([found.crowd for found in objects], dtype=np.bool_)
     shapes = tuple(found.shape for found in objects if found.shape is not None)
     return Photo(file, name, _size(entry), boxes, labels, crowd, shapes)
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.is_file() and file.stat().st_size > 0
+    except OSError:  # for example a name that is too long for the disk
+        return False

@@ -186,8 +186,11 @@ class Coco(DiskTask[CocoSource]):
 
 
 def _sizes(photos: Sequence[Photo], size: tuple[int, int]) -> Tensor:
-    """Widths and heights of all objects on an input of that size, without augmentation, float32 (n, 2)."""
-    boxes = [letterbox(photo.size, size).forth(photo.boxes[~photo.crowd]) for photo in photos]
+    """Widths and heights of all objects on an input of that size, cut at the photograph's border, float32 (n, 2)."""
+    boxes = []
+    for photo in photos:
+        cut = np.clip(photo.boxes[~photo.crowd], 0, [*photo.size, *photo.size])
+        boxes.append(letterbox(photo.size, size).forth(cut))
     together = np.concatenate(boxes)
     return torch.from_numpy((together[:, 2:] - together[:, :2]).astype(np.float32))
 

@@ -4,7 +4,6 @@ The scanner looks along x, with y to the left and z up; the rectified camera loo
 down. A. Geiger et al., "Vision meets robotics: the KITTI dataset", IJRR 2013, section 4.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,21 @@ Array = NDArray[np.float64]
 
 _SHAPES = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 """The matrices that are used, of the seven in a file."""
+
+_AXES = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
+"""The camera's axes in the scanner's coordinates, were both mounted exactly straight."""
+
+_TOLERANCE = 1e-2
+"""Of rotations and of the projection's last row, which files hold to six digits or more."""
+
+_LEAST_ALONG = 0.9
+"""Cosine between a camera's axis and where `_AXES` has it. KITTI's cars have more than 0.999."""
+
+_FOCAL_LENGTHS = (10.0, 1e5)
+"""Pixels; KITTI's are about 720."""
+
+_FARTHEST = 100.0
+"""Meters between scanner and camera; KITTI's are 0.3 apart."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +83,31 @@ def read_calibration(file: Path, name: str, complaints: Complaints) -> Calibrati
     if projection is None or rectification is None or to_camera is None:
         complaints.add(f"calibration files lack one of {', '.join(_SHAPES)}", name)
         return None
-    combined = rectification @ to_camera
-    # A rotation has determinant 1. Anything else is the file of another sensor, or a damaged one.
-    if not math.isclose(np.linalg.det(combined[:, :3]), 1, abs_tol=1e-2) or projection[0, 0] <= 0:
-        complaints.add("calibration files hold no rotation and projection", name)
+    with np.errstate(over="ignore", invalid="ignore"):
+        combined = rectification @ to_camera
+        problem = _problem(projection, combined)
+    if problem:
+        complaints.add(problem, name)
         return None
     return Calibration(projection, combined)
+
+
+def _problem(projection: Array, to_camera: Array) -> str:
+    """What shows that these are the matrices of other sensors, or damaged ones; "" if nothing."""
+    rotation, shift = to_camera[:, :3], to_camera[:, 3]
+    # Every comparison is written so that it fails for what overflowed to NaN.
+    if not (np.abs(rotation @ rotation.T - np.eye(3)) <= _TOLERANCE).all():
+        return "calibration files hold no rotation"
+    if not ((rotation * _AXES).sum(axis=1) >= _LEAST_ALONG).all():
+        return "calibration files do not turn the scanner's axes to the camera's"
+    if not (np.abs(shift) <= _FARTHEST).all():
+        return f"calibration files have scanner and camera more than {_FARTHEST:g} m apart"
+    least, most = _FOCAL_LENGTHS
+    focal = projection[[0, 1], [0, 1]]
+    last_row = np.abs(projection[2, :3] - (0, 0, 1))
+    if not ((focal >= least).all() and (np.abs(projection) <= most).all() and (last_row <= _TOLERANCE).all()):
+        return "calibration files hold no camera's projection"
+    return ""
 
 
 def _matrix(text: str, shape: tuple[int, int]) -> Array | None:

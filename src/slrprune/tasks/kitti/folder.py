@@ -78,7 +78,7 @@ def read_frame(root: Path, number: str, complaints: Complaints) -> Frame | None:
     files = {part: root / "training" / part / (number + ending) for part, ending in PARTS.items()}
     names = {part: str(file.relative_to(root)) for part, file in files.items()}
     for part, file in files.items():
-        if not file.is_file():
+        if not _exists(file):
             complaints.add("files are missing", names[part])
             return None
     size = files["velodyne"].stat().st_size
@@ -94,3 +94,11 @@ def read_frame(root: Path, number: str, complaints: Complaints) -> Frame | None:
     if calibration is None or labels is None:
         return None
     return Frame(number, files["velodyne"], labels, calibration, image_size)
+
+
+def _exists(file: Path) -> bool:
+    """Whether there is such a file; there is none of a name that is too long for the file system."""
+    try:
+        return file.is_file()
+    except OSError:
+        return False

@@ -17,7 +17,7 @@ BYTES = 16
 def read_points(file: Path, name: str, complaints: Complaints) -> Points | None:
     """The points of a scan, float32 (n, 4); None where the file is of no use.
 
-    Points that are not finite are left out.
+    Points that are not finite are left out, and a scan that has no others is of no use.
 
     Args:
         file: the scan.
@@ -34,6 +34,9 @@ def read_points(file: Path, name: str, complaints: Complaints) -> Points | None:
         return None
     points = np.frombuffer(content, dtype="<f4").reshape(-1, 4).astype(np.float32)
     finite = np.isfinite(points).all(axis=1)
+    if not finite.any():
+        complaints.add("scans hold no finite point", name)
+        return None
     if not finite.all():
         complaints.add("points are not finite", f"{name} ({(~finite).sum()} points)")
         points = points[finite]

@@ -9,7 +9,8 @@ detection", ICCV 2019, section 5). To the letter, that includes:
 * A detection lower than the least height in the image is ignored, too, but may use up an object. The height is cut to
   whole pixels. The rule knows no class: a low detection of another class can use up an object as well.
 * Recall is sampled at scores of true positives, the k-th one where recall comes nearest to k / 40. With n objects there
-  are at most n samples, so fewer than 41 objects cannot reach 100.
+  are at most n samples, so fewer than 41 objects cannot reach 100. The kit adds 1 / 40 up in floating point, and its
+  rounding decides where two scores are equally near, so it is added up here as well.
 * Detections in a "DontCare" region are not counted as false. The regions are known in the image only, so this has an
   effect on the overlap "image" alone.
 """
@@ -83,10 +84,11 @@ def sampled_scores(scores: Sequence[float], objects: int) -> list[float]:
     """
     ordered = sorted(scores, reverse=True)
     samples: list[float] = []
+    wanted = 0.0
     for number, score in enumerate(ordered, start=1):
-        wanted = len(samples) / RECALL_POINTS
         last = number == len(ordered)
         if not last and (number + 1) / objects - wanted < wanted - number / objects:
             continue
         samples.append(score)
+        wanted += 1 / RECALL_POINTS
     return samples

@@ -53,7 +53,7 @@ def read_label_file(file: Path, base: Path, complaints: Complaints) -> list[Lane
             continue
         name, lanes, rows = entry
         path = base / name
-        if not path.is_file() or not path.stat().st_size:
+        if not _has_content(path):
             complaints.add("images are missing or empty", name)
             continue
         images.append(LaneImage(path, name, lanes, rows))
@@ -64,7 +64,7 @@ def _parse(line: str) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | 
     """Name, lanes and rows of one line, or what is wrong with it."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "labels are not JSON"
     if not isinstance(entry, dict) or not {"raw_file", "lanes", "h_samples"} <= entry.keys():
         return "labels lack one of raw_file, lanes, h_samples"
@@ -81,7 +81,22 @@ def _parse(line: str) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | 
     return name, present, np.array(rows, dtype=np.float64)
 
 
+def _has_content(file: Path) -> bool:
+    """Whether it is a file that is not empty; a name that the system cannot take, such as one too long, is none."""
+    try:
+        return file.is_file() and file.stat().st_size > 0
+    except (OSError, ValueError):
+        return False
+
+
 def _is_numbers(values: Any) -> bool:
     return isinstance(values, list) and all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) for value in values
+        isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value) for value in values
     )
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
