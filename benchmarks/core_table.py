@@ -1,8 +1,8 @@
 """The core comparison in one table: the public ResNet-20 on CIFAR-10, one row for each sparsity (benchmarks/tables.py).
 
 SLR's runs were made in float32 and its rivals' in bfloat16, on machines of two kinds, so that this table stands beside
-those of `slrprune table`, which refuse to mix them. Differences are paired by seed: dense start, data and their order
-are the same.
+those of `slrprune table`, which do not mix them. Differences are paired by seed: dense weights, data and order are
+the same.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,8 +12,7 @@ from slrprune.compare import RunRecord, load_records
 from slrprune.compare.statistics import PairedDifference, paired_difference, summarize
 from slrprune.compare.text import percent
 
-COLUMNS = {
-    "slr": "SLR",
+RIVALS = {
     "dpf": "dynamic pruning with feedback",
     "torchao_pat": "torchao's pruning-aware optimizer",
     "gradual_magnitude": "gradual magnitude",
@@ -29,30 +28,37 @@ def table(path: Path) -> str:
     Args:
         path: folder of the rivals' records; those of SLR lie beside it, in `core_float32`.
     """
-    found = _by_sparsity([*load_records(path), *_of("slr", load_records(path.parent / "core_float32"))])
-    heads = ["", *COLUMNS.values(), "SLR minus dynamic pruning with feedback", "SLR minus the best other"]
+    ours = _by_sparsity(load_records(path.parent / "core_float32"), ["slr"])
+    theirs = _by_sparsity(load_records(path), list(RIVALS))
+    heads = ["", "SLR", *RIVALS.values(), "SLR minus dynamic pruning with feedback", "SLR minus the best other"]
     lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
-    for sparsity, methods in sorted(found.items()):
-        cells = [percent(summarize(list(methods[name].values()))) if name in methods else "" for name in COLUMNS]
-        others = [name for name in COLUMNS if name in methods and name not in ("slr", FREE)]
-        best = max(others, key=lambda name: summarize(list(methods[name].values())).mean)
-        leads = [_lead(paired_difference(methods["slr"], methods[name])) for name in (FREE, best)]
+    for sparsity in sorted(ours):
+        slr, rivals = ours[sparsity]["slr"], theirs[sparsity]
+        best = max((name for name in rivals if name != FREE), key=lambda name: _mean(rivals[name]))
+        cells = [_cell(slr), *(_cell(rivals.get(name, {})) for name in RIVALS)]
+        leads = [_lead(paired_difference(slr, rivals[name])) for name in (FREE, best)]
         lines.append(f"| {100 * sparsity:g} % | {' | '.join([*cells, *leads])} |")
     return "\n".join(lines)
 
 
-def _of(method: str, records: Iterable[RunRecord]) -> list[RunRecord]:
-    return [record for record in records if record.method == method]
-
-
-def _by_sparsity(records: Iterable[RunRecord]) -> Mapping[float, Mapping[str, dict[int, float]]]:
-    """Test accuracies by sparsity, method and seed; a run without one would be a missing figure, so it is an error."""
+def _by_sparsity(records: Iterable[RunRecord], methods: list[str]) -> Mapping[float, Mapping[str, dict[int, float]]]:
+    """Test accuracies by sparsity, method and seed; two runs for one place would be a mistake."""
     found: dict[float, dict[str, dict[int, float]]] = {}
     for record in records:
-        assert record.test_accuracy_after_cut is not None, record
-        of_method = found.setdefault(record.sparsity, {}).setdefault(record.method, {})
-        of_method[record.seed] = record.test_accuracy_after_cut
+        if record.method in methods:
+            assert record.test_accuracy_after_cut is not None, record
+            of_method = found.setdefault(record.sparsity, {}).setdefault(record.method, {})
+            assert record.seed not in of_method, record
+            of_method[record.seed] = record.test_accuracy_after_cut
     return found
+
+
+def _mean(accuracies: Mapping[int, float]) -> float:
+    return summarize(list(accuracies.values())).mean
+
+
+def _cell(accuracies: Mapping[int, float]) -> str:
+    return percent(summarize(list(accuracies.values()))) if accuracies else ""
 
 
 def _lead(difference: PairedDifference | None) -> str:

@@ -19,6 +19,7 @@ import bccd
 import breadth
 import condition
 import convergence
+import core_table
 import deploy_table
 import tutorial
 
@@ -61,14 +62,15 @@ def runs(table: Callable[..., str]) -> Callable[[Path], str]:
 
 TABLES = (
     Table("README.md", "demo-table", "demo", compared),
+    Table("README.md", "core-table", "core", core_table.table),
     Table("README.md", "deploy-table", "deploy.json", deploy_table.table),
     Table("docs/ablation.md", "ablation", "ablation", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "units", "ablation_units", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "avalanche", "avalanche.json", runs(avalanche.table)),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
     Table("docs/bccd.md", "bccd", "bccd", bccd.tables),
+    Table("docs/compare.md", "core-summary", "core", core_table.table),
     Table("docs/compare.md", "core", "core", compared),
-    Table("docs/compare.md", "core-without-dpf", "core", lambda path: compared(path, without=("dpf",))),
     Table("docs/compare.md", "core-float32", "core_float32", compared),
     Table("docs/compare.md", "resnet56", "resnet56", compared),
     Table("docs/compare.md", "breadth", "breadth.json", runs(breadth.table)),
