@@ -342,6 +342,7 @@ def test_what_cannot_be_pruned_is_told_before_the_dense_training(
     monkeypatch.setattr(run_task.Blobs, "loss", lambda *_: pytest.fail("it trains"))
     with pytest.raises(error, match=message):
         run(configured(**fields), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_split_that_yields_nothing_is_told_before_the_dense_training(configured, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from slrprune.train.finishing import write_final_files, write_page, write_summar
 from slrprune.train.interruption import Interruption
 from slrprune.train.observer import Observer, Silent
 from slrprune.train.plan import Plan, make_plan
+from slrprune.train.rehearsal import rehearse
 from slrprune.train.rundir.environment import describe_environment
 from slrprune.train.rundir.folder import RunFolder
 from slrprune.train.session import Session
@@ -62,12 +63,14 @@ def run(
         Interrupted: SIGINT or SIGTERM came; the run is saved, `resume` goes on with it.
         CheckpointWriteError: a checkpoint could not be written; the last good one is there.
         MissingExtraError: accelerate or the tracker is not installed.
-        SlrpruneError: a task, a set or a method that cannot be built.
+        SlrpruneError: a task, a set or a method that cannot be built, rules that do not fit the model, a run too short
+            for its method; nothing was written.
     """
     tracker = Tracker(config.tracker)
     name = f"{config.task.rpartition(':')[2]}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     with _engine(config, tracker, folder or Path("runs") / name) as (engine, place):
         plan = make_plan(config, engine)
+        rehearse(plan)
         engine.by_main(lambda: _begun(plan, place))
         return _executed(plan, place, tracker, observer, command)
 

@@ -8,11 +8,8 @@ from typing import Any
 from torch import nn
 
 from slrprune.config.targets import PruningRules, pruning_rules
-from slrprune.distributed import Replicas
 from slrprune.errors import StateError
-from slrprune.pruner import Pruner
 from slrprune.records import UpdateRecord
-from slrprune.seeding import seeded, seeded_everywhere
 from slrprune.tasks.base import Split
 from slrprune.train.checkpoint import Checkpoints, Found
 from slrprune.train.dense import DenseFigures, fresh_model, given_model, load_dense, save_dense
@@ -66,8 +63,6 @@ class Session:
             NonFiniteError: the run diverged; its last checkpoint is there.
             StateError, DataError: a checkpoint that cannot be gone on with.
             CheckpointWriteError: a checkpoint could not be written.
-            SlrpruneError: rules that do not fit the model, a run too short for its method, no example of the data;
-                told before the dense training.
         """
         model, figures = self._dense_start()
         distillation = self.plan.distillation
@@ -97,17 +92,13 @@ class Session:
     @property
     def steps(self) -> int:
         """Optimizer steps that the whole run makes, dense training left out."""
-        return (self.plan.recipe.epochs + self.plan.config.retrain) * self._steps_per_epoch
-
-    @property
-    def _steps_per_epoch(self) -> int:
-        return self.plan.task.steps_per_epoch // self.plan.config.accumulation
+        per_epoch = self.plan.task.steps_per_epoch // self.plan.config.accumulation
+        return (self.plan.recipe.epochs + self.plan.config.retrain) * per_epoch
 
     def _dense_start(self) -> tuple[nn.Module, DenseFigures]:
         """The dense model and its figures, trained or loaded only once in the life of a run."""
         plan, path = self.plan, self.folder.dense
         if plan.engine.any(not path.exists()):  # all processes have looked before the first one writes
-            self._rehearse()
             given = None if plan.config.dense is None else Path(plan.config.dense)
             model = given_model(plan.task, plan.config.seed, given) or self._train_dense()
             val = self._evaluate(model, "val") if plan.curve_split == "val" else None
@@ -116,21 +107,6 @@ class Session:
             plan.engine.by_main(lambda: save_dense(model, figures, path))  # the others wait until the file is there
             plan.engine.by_main(Checkpoints(self.folder.dense_checkpoints).remove)
         return load_dense(plan.task, plan.config.seed, path)
-
-    def _rehearse(self) -> None:
-        """Refuses now what would end the run after the dense training, on a model of its own.
-
-        All random generators are put back, so that the run does not depend on it.
-        """
-        plan = self.plan
-        seed, device = plan.config.seed, plan.task.device
-        with seeded_everywhere(seed), seeded(seed, device):
-            plan.task.example_input()  # the final files need it
-            model = fresh_model(plan.task, seed)
-            rules = pruning_rules(plan.config, model).rules
-            world = Replicas() if plan.engine.processes > 1 else None
-            steps = plan.recipe.epochs * self._steps_per_epoch
-            Pruner(model, plan.recipe.optimizer(model), rules, total_steps=steps, method=plan.method, world=world)
 
     def _train_dense(self) -> nn.Module:
         phase = Phase.dense(self.plan, fresh_model(self.plan.task, self.plan.config.seed))
