@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from slrprune.compare import RunRecord, load_records
-from slrprune.compare.statistics import PairedDifference, paired_difference, summarize
-from slrprune.compare.text import percent
+from slrprune.compare.statistics import paired_difference, summarize
+from slrprune.compare.text import difference, percent
 
 RIVALS = {
     "dpf": "dynamic pruning with feedback",
@@ -36,7 +36,8 @@ def table(path: Path) -> str:
         slr, rivals = ours[sparsity]["slr"], theirs[sparsity]
         best = max((name for name in rivals if name != FREE), key=lambda name: _mean(rivals[name]))
         cells = [_cell(slr), *(_cell(rivals.get(name, {})) for name in RIVALS)]
-        leads = [_lead(paired_difference(slr, rivals[name])) for name in (FREE, best)]
+        found = [paired_difference(slr, rivals[name]) for name in (FREE, best)]
+        leads = ["" if lead is None else difference(lead) for lead in found]
         lines.append(f"| {100 * sparsity:g} % | {' | '.join([*cells, *leads])} |")
     return "\n".join(lines)
 
@@ -59,10 +60,3 @@ def _mean(accuracies: Mapping[int, float]) -> float:
 
 def _cell(accuracies: Mapping[int, float]) -> str:
     return percent(summarize(list(accuracies.values()))) if accuracies else ""
-
-
-def _lead(difference: PairedDifference | None) -> str:
-    if difference is None:
-        return ""
-    interval = "" if difference.low is None else f" [{difference.low:+.2f}, {difference.high:+.2f}]"
-    return f"{difference.mean:+.2f}{interval}"

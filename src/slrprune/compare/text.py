@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from slrprune.compare.block import Block, Row
-from slrprune.compare.statistics import Summary
+from slrprune.compare.statistics import PairedDifference, Summary
 from slrprune.report.values import duration
 
 NONE = "-"
@@ -68,8 +68,13 @@ def lead(row: Row, *, names_rival: bool) -> str:
     """The paired difference to the rival, its 95% interval where there is one, and who that is unless all know."""
     if row.lead is None or row.rival is None:
         return NONE
-    interval = "" if row.lead.low is None else f" [{row.lead.low:+.2f}, {row.lead.high:+.2f}]"
-    return f"{row.lead.mean:+.2f}{interval}" + (f" {row.rival}" if names_rival else "")
+    return difference(row.lead) + (f" {row.rival}" if names_rival else "")
+
+
+def difference(paired: PairedDifference) -> str:
+    """Its mean, and its 95% interval where there is one."""
+    interval = "" if paired.low is None else f" [{paired.low:+.2f}, {paired.high:+.2f}]"
+    return f"{paired.mean:+.2f}{interval}"
 
 
 def title(block: Block) -> str:

@@ -4,7 +4,6 @@ T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014; the fo
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from slrprune.errors import DataError
 from slrprune.tasks.complaints import Complaints
+from slrprune.tasks.json_number import is_number
+from slrprune.tasks.listed_files import has_content
 
 PARTS = ("images", "annotations", "categories")
 """What an annotation file must hold, each a list of objects."""
@@ -187,7 +188,7 @@ def _object(
     category, numbers = annotation.get("category_id"), annotation.get("bbox")
     if not isinstance(category, int) or category not in places:
         return None, "annotations name no listed category"
-    if not isinstance(numbers, list) or len(numbers) != 4 or not all(_is_finite(number) for number in numbers):
+    if not isinstance(numbers, list) or len(numbers) != 4 or not all(is_number(number) for number in numbers):
         return None, "boxes are not four finite numbers"
     left, top, width, height = (float(number) for number in numbers)
     if width <= 0 or height <= 0:
@@ -204,11 +205,6 @@ def _object(
     return _Object(box, places[category], bool(crowd), shape), ""
 
 
-def _is_finite(number: Any) -> bool:
-    """A number that float64 holds; whole numbers of JSON may be larger."""
-    return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= sys.float_info.max
-
-
 def _is_zero_or_one(number: Any) -> bool:
     """Also as false and true, or with a point. A text is neither: as a truth value "0" would be true."""
     return isinstance(number, int | float) and number in (0, 1)
@@ -220,7 +216,7 @@ def _photo(entry: Mapping[str, Any], objects: Sequence[_Object], folder: Path, c
     if Path(name).is_absolute() or ".." in Path(name).parts:
         complaints.add("annotations name no file inside the folder", name)
         return None
-    if not _has_content(file):
+    if not has_content(file):
         complaints.add("images are missing or empty", name)
         return None
     boxes = np.array([found.box for found in objects], dtype=np.float64).reshape(-1, 4)
@@ -228,10 +224,3 @@ def _photo(entry: Mapping[str, Any], objects: Sequence[_Object], folder: Path, c
     crowd = np.array([found.crowd for found in objects], dtype=np.bool_)
     shapes = tuple(found.shape for found in objects if found.shape is not None)
     return Photo(file, name, _size(entry), boxes, labels, crowd, shapes)
-
-
-def _has_content(file: Path) -> bool:
-    try:
-        return file.is_file() and file.stat().st_size > 0
-    except OSError:  # for example a name that is too long for the disk
-        return False

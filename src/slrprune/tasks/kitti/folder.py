@@ -9,6 +9,7 @@ from slrprune.tasks.kitti.calibration import Calibration, read_calibration
 from slrprune.tasks.kitti.labels import Label, read_labels
 from slrprune.tasks.kitti.png import png_size
 from slrprune.tasks.kitti.points import BYTES
+from slrprune.tasks.listed_files import is_there
 
 PARTS = {"velodyne": ".bin", "label_2": ".txt", "calib": ".txt", "image_2": ".png"}
 """Folders inside `training`, and how their files end."""
@@ -78,7 +79,7 @@ def read_frame(root: Path, number: str, complaints: Complaints) -> Frame | None:
     files = {part: root / "training" / part / (number + ending) for part, ending in PARTS.items()}
     names = {part: str(file.relative_to(root)) for part, file in files.items()}
     for part, file in files.items():
-        if not _exists(file):
+        if not is_there(file):
             complaints.add("files are missing", names[part])
             return None
     size = files["velodyne"].stat().st_size
@@ -94,11 +95,3 @@ def read_frame(root: Path, number: str, complaints: Complaints) -> Frame | None:
     if calibration is None or labels is None:
         return None
     return Frame(number, files["velodyne"], labels, calibration, image_size)
-
-
-def _exists(file: Path) -> bool:
-    """Whether there is such a file; there is none of a name that is too long for the file system."""
-    try:
-        return file.is_file()
-    except OSError:
-        return False

@@ -1,7 +1,6 @@
 """TuSimple's label files: one JSON object per line, with the lanes of one image."""
 
 import json
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slrprune.tasks.complaints import Complaints
+from slrprune.tasks.json_number import is_number
+from slrprune.tasks.listed_files import has_content
 
 ABSENT = -2
 """The x of a row in which a lane is not there."""
@@ -53,7 +54,7 @@ def read_label_file(file: Path, base: Path, complaints: Complaints) -> list[Lane
             continue
         name, lanes, rows = entry
         path = base / name
-        if not _has_content(path):
+        if not has_content(path):
             complaints.add("images are missing or empty", name)
             continue
         images.append(LaneImage(path, name, lanes, rows))
@@ -81,22 +82,5 @@ def _parse(line: str) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | 
     return name, present, np.array(rows, dtype=np.float64)
 
 
-def _has_content(file: Path) -> bool:
-    """Whether it is a file that is not empty; a name that the system cannot take, such as one too long, is none."""
-    try:
-        return file.is_file() and file.stat().st_size > 0
-    except (OSError, ValueError):
-        return False
-
-
 def _is_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value) for value in values
-    )
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond all floats
-        return False
+    return isinstance(values, list) and all(map(is_number, values))
