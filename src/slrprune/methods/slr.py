@@ -29,7 +29,7 @@ from slrprune.methods.surrogate import (
     present_relaxation,
     start_scalars,
 )
-from slrprune.methods.units import of_units, trusted_units
+from slrprune.methods.units import forget_units, of_units, trusted_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,8 @@ class SLR(Method):
     to hold all the way to the threshold. Under BatchNorm a filter that is zero, or computes a constant, has slopes a
     hundred times too large that are gone at once. Without the rule such memories take the places of a whole classifier
     within a few steps under a global budget of 98%, and nothing comes back (docs/ablation.md). Between updates the step
-    on the support counts from the last update, so that a longer interval trusts more.
+    on the support counts from the last update, so that a longer interval trusts more. A set that removes units as a
+    whole (`Channel`) removes them for good (eq. 26): there this is `GradualMagnitude`.
 
     Memory: one dense tensor D = Z + R (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
     each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.
@@ -142,6 +143,8 @@ class SLR(Method):
         self._adapt(problem, state, moment, step)
         progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
         masks = problem.masks(points, progress)
+        if self.trust is not None:
+            forget_units(problem, masks, points, relaxation)
         primal, dual = [], []
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
             feasible = only(mask, point)

@@ -1,4 +1,4 @@
-"""For which output units a multiplier step is worth anything (docs/theory.md, eq. 25)."""
+"""For which output units a multiplier step is worth anything, and which are gone (docs/theory.md, eq. 25 and 26)."""
 
 import math
 from collections.abc import Sequence
@@ -66,6 +66,34 @@ def of_units(size: float | Tensor, trusted: Tensor | None, beta: float | Tensor,
     if isinstance(beta, Tensor):
         trusted = trusted | (beta.to(trusted.device) > 0)
     return trusted.to(dtype) * (size.to(trusted.device, dtype) if isinstance(size, Tensor) else size)
+
+
+def forget_units(
+    problem: Problem, masks: Sequence[Tensor], points: Sequence[Tensor], relaxation: float | Tensor
+) -> None:
+    """Clears, in place, what is left of the units that a set has removed as a whole (eq. 26).
+
+    Nobody knows what such a unit would be worth today: its slopes mean nothing, and its last weights are those of
+    another network, while the units it competes with go on.
+
+    Args:
+        problem: says which sets remove the units of which weights (`ConstraintSet.removes_whole`).
+        masks: of the new support.
+        points: V.
+        relaxation: beta of the relaxed path (eq. 20). Above 0 the network computes with all units: none is forgotten.
+    """
+    if isinstance(relaxation, float) and relaxation > 0:
+        return
+    for constraint, positions in problem.groups:
+        for position in positions:
+            dim, mask, point = problem.unit_dims[position], masks[position], points[position]
+            if dim is None or not constraint.removes_whole(dim, mask.dim()):
+                continue
+            # Ranks agree, each by its own part: a set that removes whole units leaves something of the others in all.
+            gone = ~mask.any(dim=[other for other in range(mask.dim()) if other != dim], keepdim=True)
+            if isinstance(relaxation, Tensor):
+                gone &= relaxation.to(gone.device) <= 0
+            point.masked_fill_(gone, 0.0)
 
 
 def _sums(weight: Tensor, mask: Tensor, memory: Tensor, dims: list[int]) -> Tensor:

@@ -59,6 +59,15 @@ class ConstraintSet(ABC):
             shape: its shape.
         """
 
+    def removes_whole(self, dim: int, ndim: int) -> bool:
+        """Whether the slices of a weight along a dimension go as a whole, or stay: `Channel` of that dimension.
+
+        Args:
+            dim: from 0.
+            ndim: dimensions of the weight.
+        """
+        return False
+
     def bind(self, model: nn.Module, weights: Mapping[str, Tensor]) -> "ConstraintSet":
         """The set made ready for these weights of `model`: shapes checked, costs measured where a budget needs them.
 

@@ -55,6 +55,10 @@ class Channel(PerTensorSet):
         """The set with the fraction `progress` of the sparsity."""
         return replace(self, sparsity=check_progress("Channel.at", progress) * self.sparsity)
 
+    def removes_whole(self, dim: int, ndim: int) -> bool:
+        """Along its own dimension."""
+        return resolve_dim(self.dim, ndim) == dim
+
     def transposed(self) -> "Channel":
         """The same channels of weights stored as (in, out, ...): dimensions 0 and 1 change places."""
         dim = swap_dim(self.dim)

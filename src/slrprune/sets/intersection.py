@@ -71,6 +71,10 @@ class Intersection(PerTensorSet):
         assert isinstance(outer, PerTensorSet)
         return Intersection(outer, self.inner)
 
+    def removes_whole(self, dim: int, ndim: int) -> bool:
+        """Where `outer` does: `inner` leaves something of every unit."""
+        return self.outer.removes_whole(dim, ndim)
+
     def transposed(self) -> "Intersection":
         """Both sets for weights stored as (in, out, ...)."""
         outer, inner = self.outer.transposed(), self.inner.transposed()
