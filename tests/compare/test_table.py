@@ -148,6 +148,18 @@ def test_notes_are_told_once_below_all_tables(record_of):
     assert text.index("| slr |") < text.index("Skipped")
 
 
+def test_runs_of_several_versions_are_told(record_of):
+    """A finished run is not repeated after an upgrade, and what `SLR()` is may have changed."""
+    made = [record_of("slr", 0, slrprune="0.2.0"), record_of("slr", 1, slrprune="0.1.0"), record_of("dpf", 0)]
+    assert made[2].slrprune == ""
+    (block,) = blocks(made)
+    assert block.notes == (
+        "These runs were made by slrprune 0.1.0 and 0.2.0: the same settings may mean another method.",
+    )
+    (block,) = blocks([record_of(name, 0, slrprune="0.1.0") for name in ("slr", "dpf")])
+    assert block.notes == ()
+
+
 def test_an_arm_that_always_diverges_comes_last(record_of):
     nothing = {"status": Status.DIVERGED, "sparsity_reached": None, "compression": None}
     wild = [record_of("wild", seed, None, **nothing) for seed in (0, 1)]

@@ -1,4 +1,4 @@
-"""What stands under a table once: why runs have no figure, and which data the task had to leave out."""
+"""What stands under a table once: why runs have no figure, which data was left out, which version made them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from slrprune.compare.record import RunRecord
 
 
 def notes_on(arms: Mapping[str, Sequence[RunRecord]]) -> tuple[str, ...]:
-    """One sentence for every reason and every warning, each once.
+    """One sentence for every reason and every warning, each once, and one where several versions stand together.
 
     Args:
         arms: the runs of one block by the arm's label.
@@ -23,6 +23,10 @@ def notes_on(arms: Mapping[str, Sequence[RunRecord]]) -> tuple[str, ...]:
         for ending, alike in failed.items():
             found[f"{label} at {alike[0].target}, {_trials(alike)}: {ending}"] = None
     found |= {warning: None for runs in arms.values() for run in runs for warning in run.warnings}
+    versions = sorted({run.slrprune for runs in arms.values() for run in runs if run.slrprune})
+    if len(versions) > 1:
+        listed = f"{', '.join(versions[:-1])} and {versions[-1]}"
+        found[f"These runs were made by slrprune {listed}: the same settings may mean another method."] = None
     return tuple(found)
 
 
