@@ -1,4 +1,4 @@
-"""Networks for digits that no default was chosen on: what they have in common is the task, and nothing else."""
+"""Networks for digits: what they have in common is the task, and nothing else."""
 
 from collections.abc import Callable, Mapping
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slrprune import SLR, CubicRamp, Global, Pruner
+from slrprune import SLR, CubicRamp, Global, GradualMagnitude, Pruner
 from slrprune.compare import MethodArm, RivalArm, Target, arms, available, find, register
 from slrprune.errors import ArgumentError
 
@@ -64,3 +64,12 @@ def test_a_target_is_named_by_its_sparsity():
     assert Target.at(0.955).label == "95.5%"
     with pytest.raises(ArgumentError, match="label must consist of"):
         Target("a/b", Global(0.5))
+
+
+def test_a_method_that_changed_under_the_same_settings_is_another_arm():
+    class Changed(GradualMagnitude):
+        revision = 2
+
+    before, after = MethodArm("gm", "as it was", GradualMagnitude()), MethodArm("gm", "as it is", Changed())
+    assert before.settings == repr(GradualMagnitude())
+    assert after.settings == f"{Changed()!r}, revision 2"

@@ -91,7 +91,57 @@ def test_what_is_no_record_is_refused(text, sentence, tmp_path):
 def test_values_of_the_wrong_kind_are_refused(record_of, saved):
     folder = saved(record_of())
     change(folder / "slr-0.json", status="splendid")
-    with pytest.raises(DataError, match=r"holds a value of the wrong kind \('splendid' is not a valid Status\)"):
+    sentence = r'slr-0\.json: has "splendid" for status, which is not of the kind that belongs there\. Move it away'
+    with pytest.raises(DataError, match=sentence):
+        load_records(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("test_accuracy_after_cut", "90"),
+        ("test_accuracy_after_cut", float("nan")),
+        ("test_accuracy_after_cut", [90.0]),
+        ("test_accuracy_after_cut", True),
+        ("seed", "0"),
+        ("seed", 0.0),
+        ("epochs", "20"),
+        ("sparsity", "0.9"),
+        ("task_settings", []),
+        ("task_settings", None),
+        ("task_settings", {"fold": [0]}),
+        ("dense_start", None),
+        ("method", None),
+        ("metric", 1),
+        ("wall_time_s", "2"),
+        ("warnings", "abc"),
+        ("losses", [0.1, None]),
+        ("curve", [[1, 2.0, 3.0]]),
+        ("curve", [1.0]),
+        ("machine", {"cores": None}),
+        ("tuning", [1]),
+        ("version", True),
+        ("version", 1.0),
+    ],
+)
+def test_a_damaged_field_is_named(record_of, saved, field, value):
+    folder = saved(record_of())
+    change(folder / "slr-0.json", **{field: value})
+    with pytest.raises((DataError, StateError), match=rf"slr-0\.json: has .*{field}|has version"):
+        load_records(folder)
+
+
+def test_a_run_that_is_ok_has_a_figure(record_of, saved):
+    folder = saved(record_of(accuracy=None))
+    with pytest.raises(DataError, match=r"slr-0\.json: says that the run is ok, and has no figure\. Move it away"):
+        load_records(folder)
+
+
+def test_a_run_counts_once(record_of, saved):
+    """A copy under another name would be counted twice in some columns of a table."""
+    folder = saved(record_of(), record_of(seed=1))
+    (folder / "z.json").write_text((folder / "slr-0.json").read_text())
+    with pytest.raises(DataError, match=r"z\.json: holds the same run as slr-0\.json\. Move one of the two away"):
         load_records(folder)
 
 

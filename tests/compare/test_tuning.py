@@ -1,5 +1,7 @@
 """Equal tuning: as many trials for every arm, on validation data, before the test split is looked at."""
 
+from dataclasses import replace
+
 import pytest
 
 from slrprune.compare import (
@@ -64,6 +66,19 @@ def test_the_best_on_validation_data_wins_whatever_the_test_says(lopsided, tmp_p
     assert (chosen.tuned.trials, chosen.tuned.epochs, chosen.tuned.target) == (4, 1, "75%")
     (record,) = compare(lopsided, Plan((chosen,), (TARGET,), 1, (0,)), tmp_path)
     assert record.tuning == {"trials": 4, "epochs": 1, "seeds": [1000], "target": "75%", "accuracy": 62.5}
+
+
+def test_a_run_made_before_the_tuning_is_told_of_it(lopsided, tmp_path):
+    """The setting that an arm came with often wins, and its run may be there already."""
+    plan = Plan((rival(0, 1),), (TARGET,), 1, (0,))
+    (before,) = compare(lopsided, plan, tmp_path)
+    assert before.tuning is None
+    (chosen,) = tune(lopsided, plan.arms, Tuning(2, 1, TARGET), tmp_path)
+    (record,) = compare(lopsided, Plan((chosen,), (TARGET,), 1, (0,)), tmp_path)
+    assert record.tuning["trials"] == 2
+    assert replace(record, tuning=None) == before
+    assert load_records(tmp_path) == (record,)
+    assert compare(lopsided, plan, tmp_path) == (record,)
 
 
 def test_only_so_many_are_tried_and_equal_ones_change_nothing(lopsided, tmp_path):

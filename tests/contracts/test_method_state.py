@@ -14,6 +14,7 @@ from torch import Tensor
 
 from slrprune import (
     SLR,
+    Channel,
     ConstraintSet,
     Global,
     Method,
@@ -139,11 +140,22 @@ def test_an_unusable_first_update_protects_too(method: Method) -> None:
     moment = Moment(1, 1.0, torch.tensor(math.nan, dtype=torch.float64), (0.1,), torch.tensor(False))
     before = deepcopy(state.tensors)
     method.update(problem, state, moment)
-    if isinstance(method, SLR):  # the good memory may be projected anew; it must still hold every value
-        assert same_bits(state.tensors["memory"], before["memory"]) or method.decay
-        assert int(state.tensors["mask"][0].sum()) == 16
-    else:
-        assert same_bits(state.tensors, before)
+    assert same_bits(state.tensors, before)
+
+
+@every_method
+def test_a_set_that_grows_tighter_takes_nothing_in_an_unusable_step(method: Method) -> None:
+    """Whole filters above all: what is forgotten in a bad step could not be had back."""
+    torch.manual_seed(0)
+    weight = torch.randn(8, 4, dtype=torch.float64)
+    problem = Problem(("w",), (weight,), ((Channel(0.75), (0,)),))
+    state = method.start(problem)
+    loss = torch.tensor(1.0, dtype=torch.float64)
+    method.update(problem, state, Moment(1, 0.1, loss, (0.1,), torch.tensor(True)))
+    before = deepcopy(state.tensors)
+    weight.fill_(math.nan)
+    method.update(problem, state, Moment(2, 0.9, loss * math.nan, (0.1,), torch.tensor(False)))
+    assert same_bits(state.tensors, before)
 
 
 @every_method

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from slrprune.errors import ArgumentError, DataError, UsageError
+from slrprune.errors import ArgumentError, DataError, SlrpruneError, UsageError
 from slrprune.tasks import ImageNet
 
 datasets = pytest.importorskip("datasets", reason="needs the extra datasets")
@@ -81,6 +81,15 @@ def test_a_bad_image_is_skipped_with_a_count_or_refused(folder):
     assert any("3.png" in sentence for sentence in task.warnings())
     with pytest.raises(DataError, match=r"3\.png \(number 3 of file group 0\): images are truncated"):
         make(folder, strict=True)
+
+
+def test_a_worker_refuses_as_this_process_does(folder):
+    write(folder, "train", 12, spoil=(3,))
+    with pytest.raises(SlrpruneError, match=r"^ImageNet\(strict=True\): 3\.png \(number .*\): images are truncated"):
+        make(folder, strict=True, workers=1)
+    write(folder, "train", 12, spoil=range(12))
+    with pytest.raises(SlrpruneError, match=r"^ImageNet: not one training image of .* can be used\.$"):
+        next(make(folder, workers=1).batches("train"))
 
 
 def test_what_the_data_set_lacks_is_said(folder, tmp_path):

@@ -1,5 +1,6 @@
 """The ImageNet task on small folders of made-up images."""
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -122,6 +123,18 @@ def test_a_truncated_image_is_skipped_with_a_count(root):
     assert all(len(images) == 4 for images, _ in task.batches("train"))
     assert sum(len(images) for images, _ in task.batches("test")) == 8
     assert any("train/n02/3.JPEG" in sentence and "val/n01/0.JPEG" in sentence for sentence in task.warnings())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text on this system")
+def test_a_name_that_is_not_utf8_is_a_name(root):
+    folder = root / "train" / "n02"
+    odd = (folder / "3.JPEG").rename(folder / os.fsdecode(b"\xff.JPEG"))
+    task = make(root)
+    assert list(task.batches("train"))
+    assert task.warnings() == ()
+    truncate(odd)
+    with pytest.raises(DataError, match="train/n02/\N{REPLACEMENT CHARACTER}\\.JPEG: images are truncated"):
+        make(root, strict=True)
 
 
 def test_strict_refuses_a_truncated_image_before_training(root):

@@ -110,8 +110,9 @@ class MethodArm(Arm):
 
     @property
     def own_settings(self) -> str:
-        """The method as one would write it."""
-        return repr(self.method)
+        """The method as one would write it, with its revision once that is not the first."""
+        revision = f", revision {self.method.revision}" if self.method.revision > 1 else ""
+        return f"{self.method!r}{revision}"
 
     def own_trainer(self, model: nn.Module, optimizer: Optimizer, rules: Rules, total_steps: int) -> PruningTrainer:
         """Plain training with a `Pruner`; refused where no update but the last would be made, which shows no method."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from slrprune import __version__
 from slrprune.compare.keep import Keep
 from slrprune.compare.plan import Plan
-from slrprune.compare.record import RunRecord, load_record, load_records
+from slrprune.compare.record import RunRecord, load_records
 from slrprune.compare.run import Setting
 from slrprune.compare.start import DenseSource
 from slrprune.compare.workers import Work, check_count, check_sendable, crew
@@ -99,7 +99,7 @@ def compare(
         with crew(min(workers, len(pending)), setting) as at_work:
             at_work.do(starts, _Bridge(observer))
             at_work.do(pending, _Bridge(observer))
-    return tuple(load_record(run.path(setting)) for run in runs)
+    return tuple(run.record(setting) for run in runs)
 
 
 def check(task: Task, plan: Plan, folder: Path) -> Setting:

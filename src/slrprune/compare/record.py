@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from slrprune.atomic import write_atomically
+from slrprune.compare.kinds import fits
 from slrprune.errors import DataError, StateError
 
 RECORD_VERSION = 1
 """Version of the format. Records of different versions are never mixed."""
+
+_AGAIN = "Move it away, and the run will be repeated."
 
 PRETRAINED = "pretrained"
 """How `RunRecord.dense_start` begins where all seeds start from the same trained weights."""
@@ -141,22 +144,34 @@ def load_record(path: Path) -> RunRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(str(path), "cannot be read as JSON", "Move it away, and the run will be repeated.") from error
+        raise DataError(str(path), "cannot be read as JSON", _AGAIN) from error
     version = content.get("version") if isinstance(content, dict) else None
     if version is None:
         raise DataError(str(path), "is no record of a run", "Keep other JSON files out of this folder.")
-    if version != RECORD_VERSION:
+    if version != RECORD_VERSION or type(version) is not int:
         problem = f"has version {version}, and this program writes version {RECORD_VERSION}"
         raise StateError(str(path), problem, "Take another folder: records of two versions are not mixed.")
     return _from_content(path, content)
 
 
 def load_records(folder: Path) -> tuple[RunRecord, ...]:
-    """All records of a folder, in the order of their file names. Raises as `load_record`."""
-    return tuple(load_record(path) for path in sorted(folder.glob("*.json")))
+    """All records of a folder, in the order of their file names.
+
+    Raises:
+        StateError: a record has another version.
+        DataError: a file is no record, or two are records of one run.
+    """
+    found: dict[str, tuple[Path, RunRecord]] = {}
+    for path in sorted(folder.glob("*.json")):
+        record = load_record(path)
+        if record.identity in found:
+            problem = f"holds the same run as {found[record.identity][0].name}"
+            raise DataError(str(path), problem, "Move one of the two away: a run counts once.")
+        found[record.identity] = path, record
+    return tuple(record for _, record in found.values())
 
 
-_LATER: Mapping[str, Any] = {"tuning": None, "metric": "", "warnings": ()}
+_LATER: Mapping[str, Any] = {"tuning": None, "metric": "", "warnings": []}
 """Fields that came later within the same version, with what older records are taken to say."""
 
 
@@ -171,13 +186,17 @@ def _from_content(path: Path, content: dict[str, Any]) -> RunRecord:
     names = [entry.name for entry in fields(RunRecord)]
     missing = [name for name in names if name not in content]
     if missing:
-        raise DataError(str(path), f"lacks {', '.join(missing)}", "Move it away, and the run will be repeated.")
+        raise DataError(str(path), f"lacks {', '.join(missing)}", _AGAIN)
     values = {name: content[name] for name in names}
-    try:
-        values["status"] = Status(values["status"])
-        values["curve"] = tuple((int(epoch), float(accuracy)) for epoch, accuracy in values["curve"])
-        values["losses"] = tuple(float(loss) for loss in values["losses"])
-        values["warnings"] = tuple(str(warning) for warning in values["warnings"])
-    except (TypeError, ValueError) as error:
-        raise DataError(str(path), f"holds a value of the wrong kind ({error})") from error
-    return RunRecord(**values)
+    kinds = get_type_hints(RunRecord)
+    for name, value in values.items():
+        if not fits(value, kinds[name]):
+            problem = f"has {json.dumps(value)[:60]} for {name}, which is not of the kind that belongs there"
+            raise DataError(str(path), problem, _AGAIN)
+    values["status"] = Status(values["status"])
+    values["curve"] = tuple((epoch, accuracy) for epoch, accuracy in values["curve"])
+    values["losses"], values["warnings"] = tuple(values["losses"]), tuple(values["warnings"])
+    record = RunRecord(**values)
+    if record.is_ok and record.test_accuracy_after_cut is None and record.val_accuracy_after_cut is None:
+        raise DataError(str(path), "says that the run is ok, and has no figure", _AGAIN)
+    return record

@@ -126,6 +126,17 @@ class Run:
         has_model = not wanted or record.is_diverged or kept_path(path).exists()
         return record.identity == self.identity(setting) and has_model
 
+    def record(self, setting: Setting) -> RunRecord:
+        """The record of the finished run.
+
+        It may be older than the tuning that chose the arm's setting; then it is told of it, in the file as well.
+        """
+        record = load_record(self.path(setting))
+        if self.arm.tuned is None or record.tuning is not None:
+            return record
+        replace(record, tuning=asdict(self.arm.tuned)).save(self.path(setting))
+        return load_record(self.path(setting))
+
     def execute(self, setting: Setting, report: Report) -> RunRecord:
         """Trains, cuts, does the arm's extra work, evaluates and saves the record; a diverged run has a record, too.
 

@@ -159,6 +159,8 @@ class Method(ABC):
     """Whether the model lies in the (ramped) set after every step."""
     takes_relaxed_path: ClassVar[bool] = False
     """Whether the method lets entries off the support take part in the network; the others would just ignore beta."""
+    revision: ClassVar[int] = 1
+    """Counts the algorithms that these settings have stood for: one more as soon as they give other weights."""
     needs_training: ClassVar[bool] = True
     """Whether `finalize` before any step would be a mistake."""
 

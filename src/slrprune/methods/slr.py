@@ -143,8 +143,11 @@ class SLR(Method):
         self._adapt(problem, state, moment, step)
         progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
         masks = problem.masks(points, progress)
+        if moment.is_usable is not None:
+            pairs = zip(masks, state.tensors["mask"], strict=True)
+            masks = [torch.where(moment.is_usable.to(kept.device), new, kept) for new, kept in pairs]
         if self.trust is not None:
-            forget_units(problem, masks, points, relaxation)
+            forget_units(problem, masks, points, relaxation, moment.is_usable)
         primal, dual = [], []
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
             feasible = only(mask, point)

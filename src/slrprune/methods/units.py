@@ -69,7 +69,11 @@ def of_units(size: float | Tensor, trusted: Tensor | None, beta: float | Tensor,
 
 
 def forget_units(
-    problem: Problem, masks: Sequence[Tensor], points: Sequence[Tensor], relaxation: float | Tensor
+    problem: Problem,
+    masks: Sequence[Tensor],
+    points: Sequence[Tensor],
+    relaxation: float | Tensor,
+    is_usable: Tensor | None = None,
 ) -> None:
     """Clears, in place, what is left of the units that a set has removed as a whole (eq. 26).
 
@@ -81,6 +85,7 @@ def forget_units(
         masks: of the new support.
         points: V.
         relaxation: beta of the relaxed path (eq. 20). Above 0 the network computes with all units: none is forgotten.
+        is_usable: of the moment; after a step that is not, none is forgotten.
     """
     if isinstance(relaxation, float) and relaxation > 0:
         return
@@ -93,6 +98,8 @@ def forget_units(
             gone = ~mask.any(dim=[other for other in range(mask.dim()) if other != dim], keepdim=True)
             if isinstance(relaxation, Tensor):
                 gone &= relaxation.to(gone.device) <= 0
+            if is_usable is not None:
+                gone &= is_usable.to(gone.device)
             point.masked_fill_(gone, 0.0)
 
 

@@ -1,5 +1,6 @@
 """Where the ImageNet task takes its images from, under one interface."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -64,7 +65,7 @@ class FolderImages(Images):
         self.workers = workers
 
         def source(files: list[str], labels: list[int]) -> ImageFolder:
-            paths = np.array([file.encode() for file in files])
+            paths = np.array([os.fsencode(file) for file in files])
             options = {"train": train, "evaluation": evaluation, "strict": strict}
             return ImageFolder(listing.root, paths, np.array(labels, np.int64), **options)  # type: ignore[arg-type]
 

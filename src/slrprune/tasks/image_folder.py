@@ -1,5 +1,6 @@
 """Images in the usual layout of ImageNet: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class ImageFolder(DiskSource[tuple[Tensor, int]]):
 
     Args:
         root: folder that the paths start from.
-        files: paths of images, as bytes in UTF-8, of shape (n,).
+        files: paths of images, as bytes (`os.fsencode`), of shape (n,).
         labels: int64 of shape (n,).
         train: transform of training images.
         evaluation: transform of all others.
@@ -52,8 +53,9 @@ class ImageFolder(DiskSource[tuple[Tensor, int]]):
 
     def load(self, index: int, rng: np.random.Generator | None, complaints: Complaints) -> tuple[Tensor, int] | None:
         """The transformed image and its class."""
-        name = self.files[index].decode()
-        image = opened(self.root / name, name, complaints)
+        stored = bytes(self.files[index])
+        name = stored.decode("utf-8", "replace")  # as it can be shown: names need not be UTF-8
+        image = opened(self.root / os.fsdecode(stored), name, complaints)
         if image is None:
             return None
         return transformed(image, self._evaluation if rng is None else self._train, rng), int(self.labels[index])

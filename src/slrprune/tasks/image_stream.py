@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from slrprune.errors import DataError, MissingExtraError, UsageError
+from slrprune.errors import DataError, MissingExtraError, SlrpruneError, UsageError
 from slrprune.tasks.base import Batch, Split
 from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.image_data import Images
@@ -20,7 +20,8 @@ from slrprune.tasks.tally import Tally
 BUFFER = 10_000
 """Images among which a stream is shuffled; its files are shuffled, too."""
 
-_Found = list[tuple[str, str]]
+_Loaded = tuple[Batch, list[tuple[str, str]], str | None]
+"""A batch, what was wrong with its examples, and the text of the error that ends the pass."""
 
 
 class StreamedImages(Images):
@@ -93,7 +94,9 @@ class StreamedImages(Images):
         loader = DataLoader(
             batches, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda" and workers > 0, **options
         )
-        for (images, labels), found in loader:
+        for (images, labels), found, failure in loader:
+            if failure is not None:
+                raise SlrpruneError(failure)
             for reason, name in found:
                 tally.add(reason, name)
             if len(labels):
@@ -118,15 +121,27 @@ class StreamedImages(Images):
         return transformed(image, self._evaluation if rng is None else self._train, rng), int(label)
 
 
-class _Stream(IterableDataset[tuple[Batch, _Found]]):
-    """Whole batches, each with what was wrong; for training without an end, so that every batch is full."""
+class _Stream(IterableDataset[_Loaded]):
+    """Whole batches, each with what was wrong; for training without an end, so that every batch is full.
+
+    From a worker process an error comes as its text, the last thing it sends: torch rebuilds errors from one argument,
+    which ours are not made of.
+    """
 
     def __init__(self, images: StreamedImages, stream: Any, size: int, drawn_from: tuple[int, int] | None) -> None:
         self.images, self.stream, self.size, self.drawn_from = images, stream, size, drawn_from
 
-    def __iter__(self) -> Iterator[tuple[Batch, _Found]]:
+    def __iter__(self) -> Iterator[_Loaded]:
         worker = get_worker_info()
-        number = 0 if worker is None else worker.id
+        if worker is None:
+            yield from self._batches(0)
+            return
+        try:
+            yield from self._batches(worker.id)
+        except SlrpruneError as error:
+            yield _collated([]), [], str(error)
+
+    def _batches(self, number: int) -> Iterator[_Loaded]:
         passes = iter(range(2**31)) if self.drawn_from is not None else iter(range(1))
         examples: list[tuple[Tensor, int]] = []
         complaints = Complaints("ImageNet", self.images.strict)
@@ -140,12 +155,12 @@ class _Stream(IterableDataset[tuple[Batch, _Found]]):
                     examples.append(example)
                     usable += 1
                 if len(examples) == self.size:
-                    yield _collated(examples), complaints.found
+                    yield _collated(examples), complaints.found, None
                     examples, complaints = [], Complaints("ImageNet", self.images.strict)
             if self.drawn_from is not None and not usable:
                 raise DataError("ImageNet", f"not one training image of {self.images.name!r} can be used")
         if examples or complaints.found:
-            yield _collated(examples), complaints.found
+            yield _collated(examples), complaints.found, None
 
     def _turn(self, turn: int) -> Any:
         """The images of one pass; in a worker, datasets itself gives those of the worker's own files."""

@@ -230,6 +230,7 @@ def test_single_objects_are_no_crowds(coco_copy, crowd):
 
 FILES = {
     "not json": ("{", "is not JSON"),
+    "nested too deep": ("[" * 200_000, "is not JSON"),
     "a list": ("[]", "must hold a list 'images' that is not empty"),
     "no annotation": (
         '{"images": [1], "annotations": [], "categories": [1]}',

@@ -1,6 +1,7 @@
 """Segmentation on COCO: outlines drawn, mean intersection over union, and the way to a pruned and saved network."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from coco_scenes import photo
 from PIL import Image
+from two_steps import GIBIBYTE, loss_after_two_steps, peak_memory
 
 pytest.importorskip("torchvision")
 
@@ -230,7 +232,8 @@ def test_values_out_of_range_are_refused(made_coco, options, message):
 
 
 @pytest.mark.slow
-def test_the_published_size(made_coco):
+def test_the_published_size(made_coco, tmp_path):
     task = CocoSegmentation(made_coco, batch_size=2)
     assert task.example_input().shape == (1, 3, 520, 520)
-    task.loss(task.build_model(), next(task.batches("train"))).backward()
+    assert math.isfinite(loss_after_two_steps(task, tmp_path))
+    assert peak_memory() < 12 * GIBIBYTE

@@ -98,6 +98,21 @@ def test_row_anchors_read_back_what_they_encode(system):
         assert np.abs(lane - expected)[both].max() < SIZE[0] / system.cells
 
 
+@pytest.mark.parametrize("first", [0, 5, 6, 7, 21])
+@pytest.mark.parametrize("last", [30, 32, 52, 55])
+def test_a_lane_is_read_back_with_its_ends(first, last):
+    """Anchors and labels are the same rows of an image of 720 pixels, computed in two ways."""
+    system = SYSTEMS["ufld"]
+    rows = np.arange(160.0, 720.0, 10.0)
+    label = np.full((1, len(rows)), -2.0)
+    label[0, first : last + 1] = np.linspace(700.0, 200.0, last + 1 - first)
+    target = system.target(label, rows, SIZE)
+    assert (target < system.cells).sum() == last + 1 - first
+    logits = 20.0 * np.eye(system.cells + 1)[target].transpose(2, 0, 1)
+    (found,) = system.lanes(logits, rows, SIZE)
+    assert ((found >= 0) == (label[0] >= 0)).all()
+
+
 def test_row_anchors_of_a_published_size():
     system = SYSTEMS["ufld"]
     assert system.anchors(720).tolist() == pytest.approx(list(range(160, 720, 10)))

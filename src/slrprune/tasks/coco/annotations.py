@@ -127,7 +127,7 @@ def _document(file: Path) -> dict[str, list[Any]]:
         document = json.loads(file.read_bytes())
     except OSError as error:
         raise DataError("Coco", f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError("Coco", f"{file} is not JSON: {error}") from error
     for part in PARTS:
         entries = document.get(part) if isinstance(document, dict) else None

@@ -8,6 +8,9 @@ Array = NDArray[np.float64]
 ABSENT = -2.0
 """The x of a row in which a lane is not there."""
 
+ROUNDING = 1e-6
+"""Pixels by which a row may lie beyond a lane's end: rows that are the same are computed in several ways."""
+
 
 def at_rows(lane: Array, rows: Array, wanted: Array) -> Array:
     """The x of a lane at other rows, by straight lines between its points; `ABSENT` above and below them.
@@ -20,7 +23,9 @@ def at_rows(lane: Array, rows: Array, wanted: Array) -> Array:
     present = lane >= 0
     if not present.any():
         return np.full(len(wanted), ABSENT)
-    return np.interp(wanted, rows[present], lane[present], left=ABSENT, right=ABSENT)
+    inside = wanted.clip(rows[present][0], rows[present][-1])
+    x = np.interp(inside, rows[present], lane[present])
+    return np.where(np.abs(wanted - inside) <= ROUNDING, x, ABSENT)
 
 
 def moved(lanes: Array, rows: Array, matrix: Array, size: tuple[int, int]) -> Array:
