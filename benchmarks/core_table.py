@@ -1,8 +1,7 @@
 """The core comparison in one table: the public ResNet-20 on CIFAR-10, one row for each sparsity (benchmarks/tables.py).
 
-SLR's runs were made in float32 and its rivals' in bfloat16, on machines of two kinds, so that this table stands beside
-those of `slrprune table`, which do not mix them. Differences are paired by seed: dense weights, data and order are
-the same.
+All runs of SLR are in float32, and so are those of its rivals as far as there are any; the others are in bfloat16, made
+on machines of another kind, and are marked. Differences are paired by seed: dense weights, data and order are the same.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,22 +21,31 @@ FREE = "dpf"
 """SLR without its safeguard: its difference has a column of its own, and is not that to the best of the others."""
 
 
+MARK = " †"
+"""Stands at what was run in bfloat16."""
+
+
 def table(path: Path) -> str:
     """Means and standard deviations of the test accuracies in percent, then SLR's leads with their 95% t intervals.
 
+    A rival's runs in float32 are taken where it has one for each of SLR's seeds.
+
     Args:
-        path: folder of the rivals' records; those of SLR lie beside it, in `core_float32`.
+        path: folder of the runs in bfloat16; those in float32 lie beside it, in `core_float32`.
     """
-    ours = _by_sparsity(load_records(path.parent / "core_float32"), ["slr"])
-    theirs = _by_sparsity(load_records(path), list(RIVALS))
+    precise = _by_sparsity(load_records(path.parent / "core_float32"), ["slr", *RIVALS])
+    coarse = _by_sparsity(load_records(path), list(RIVALS))
     heads = ["", "SLR", *RIVALS.values(), "SLR minus dynamic pruning with feedback", "SLR minus the best other"]
     lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
-    for sparsity in sorted(ours):
-        slr, rivals = ours[sparsity]["slr"], theirs[sparsity]
-        best = max((name for name in rivals if name != FREE), key=lambda name: _mean(rivals[name]))
-        cells = [_cell(slr), *(_cell(rivals.get(name, {})) for name in RIVALS)]
-        found = [paired_difference(slr, rivals[name]) for name in (FREE, best)]
-        leads = ["" if lead is None else difference(lead) for lead in found]
+    for sparsity in sorted(precise):
+        slr, exact = precise[sparsity]["slr"], precise[sparsity]
+        marked = {name for name in RIVALS if exact.get(name, {}).keys() != slr.keys()}
+        rivals = {name: (coarse[sparsity] if name in marked else exact).get(name, {}) for name in RIVALS}
+        present = [name for name in RIVALS if rivals[name]]
+        best = max((name for name in present if name != FREE), key=lambda name: _mean(rivals[name]))
+        cells = [_cell(slr, ""), *(_cell(rivals[name], MARK if name in marked else "") for name in RIVALS)]
+        found = [(name, paired_difference(slr, rivals[name])) for name in (FREE, best)]
+        leads = ["" if lead is None else difference(lead) + (MARK if name in marked else "") for name, lead in found]
         lines.append(f"| {100 * sparsity:g} % | {' | '.join([*cells, *leads])} |")
     return "\n".join(lines)
 
@@ -58,5 +66,5 @@ def _mean(accuracies: Mapping[int, float]) -> float:
     return summarize(list(accuracies.values())).mean
 
 
-def _cell(accuracies: Mapping[int, float]) -> str:
-    return percent(summarize(list(accuracies.values()))) if accuracies else ""
+def _cell(accuracies: Mapping[int, float], mark: str) -> str:
+    return percent(summarize(list(accuracies.values()))) + mark if accuracies else ""

@@ -1,5 +1,6 @@
 """Every generated table stands in its document as benchmarks/tables.py writes it from the committed records."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -64,3 +65,22 @@ def test_a_table_may_name_its_rival(tables):
     assert ", without dpf, dense " in found
     assert "| +0.30 [+0.01, +0.58] gradual_magnitude |" in found  # as docs/compare.md says in words
     assert "| against dpf |" in tables.compared(tables.RESULTS / "digits_folds", against="dpf")
+
+
+def test_the_core_table_takes_float32_where_every_seed_has_it_and_marks_the_rest(tables, tmp_path):
+    source = next((ROOT / "benchmarks/results/core_float32").glob("*-slr-90pct-*.json"))
+    accuracies = {
+        "core_float32": {"slr": (88.0, 89.0, 90.0), "dpf": (87.0, 88.0), "gradual_magnitude": (86.0, 86.5, 88.5)},
+        "core": {"dpf": (85.0, 86.0, 87.0), "gradual_magnitude": (1.0, 2.0, 3.0), "admm_ramp": (80.0, 80.0, 80.0)},
+    }
+    for folder, methods in accuracies.items():
+        (tmp_path / folder).mkdir()
+        for method, found in methods.items():
+            for seed, accuracy in enumerate(found):
+                fields = {"method": method, "seed": seed, "identity": f"{method}{seed}"}
+                content = json.loads(source.read_text()) | fields | {"test_accuracy_after_cut": accuracy}
+                (tmp_path / folder / f"{method}{seed}.json").write_text(json.dumps(content))
+    row = tables.core_table.table(tmp_path / "core").splitlines()[-1]
+    expected = ["89.00 ± 1.00", "86.00 ± 1.00 †", "", "87.00 ± 1.32", "80.00 ± 0.00 †", "+3.00 [+3.00, +3.00] †"]
+    assert [cell.strip() for cell in row.strip("|").split("|")][1:7] == expected
+    assert row.endswith("| +2.00 [+0.76, +3.24] |")
