@@ -73,6 +73,7 @@ TABLES = (
     Table("docs/compare.md", "core", "core", compared),
     Table("docs/compare.md", "core-float32", "core_float32", compared),
     Table("docs/compare.md", "resnet56", "resnet56", compared),
+    Table("docs/compare.md", "adamw", "adamw", compared),
     Table("docs/compare.md", "breadth", "breadth.json", runs(breadth.table)),
     Table("docs/compare.md", "folds", "digits_folds", compared),
     Table("docs/how_to_choose.md", "allocation", "allocation.json", runs(allocation.table)),
