@@ -1,10 +1,11 @@
 """Whether a value that was read from JSON is of the kind that a field's annotation asks for."""
 
-import math
 from collections.abc import Mapping
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
+
+from slrprune.tasks.json_number import is_number
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -13,7 +14,8 @@ def fits(value: Any, kind: Any) -> bool:
     Args:
         value: read from JSON.
         kind: an annotation of str, bool, int, float, None, Any, enums of strings, and of unions, tuples and mappings of
-            these. A truth value is no number, a whole number is a float, NaN and infinity are not.
+            these. A truth value is no number, a whole number is a float unless it is
+            beyond all floats, NaN and infinity are not.
 
     Examples:
         >>> fits(3, float | None), fits(True, int), fits([[1, 2.5]], tuple[tuple[int, float], ...])
@@ -32,7 +34,7 @@ def fits(value: Any, kind: Any) -> bool:
     if origin is Mapping:
         return isinstance(value, dict) and all(fits(entry, parts[1]) for entry in value.values())
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        return is_number(value)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return value in [member.value for member in kind]
     return type(value) is (NoneType if kind is None else kind)
