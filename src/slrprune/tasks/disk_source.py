@@ -1,7 +1,7 @@
 """Examples that stay on disk until their batch is due, loaded in this process or by workers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -94,8 +94,8 @@ def ordered_batches(
     return _stream(_Batches(source, groups, None), workers, device, tally)
 
 
-class _Loaded(NamedTuple):
-    """What a worker sends home.
+class Loaded(NamedTuple):
+    """What a loader hands over, from a worker process or from this one.
 
     Attributes:
         batch: None where no example of it can be used.
@@ -109,7 +109,7 @@ class _Loaded(NamedTuple):
     failure: str | None = None
 
 
-class _Batches(Dataset[_Loaded]):
+class _Batches(Dataset[Loaded]):
     """The batches of one pass by number, each with what was wrong with its examples."""
 
     def __init__(
@@ -122,22 +122,22 @@ class _Batches(Dataset[_Loaded]):
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, number: int) -> _Loaded:
+    def __getitem__(self, number: int) -> Loaded:
         if get_worker_info() is None:
             return self._loaded(number)
         try:
             return self._loaded(number)
         except SlrpruneError as error:
-            return _Loaded(None, [], str(error))
+            return Loaded(None, [], str(error))
 
-    def _loaded(self, number: int) -> _Loaded:
+    def _loaded(self, number: int) -> Loaded:
         complaints = Complaints(self.source.owner, self.source.strict)
         if self.drawn_from is None:
             loaded = [self.source.load(index, None, complaints) for index in self.groups[number]]
             examples = [example for example in loaded if example is not None]
         else:
             examples = [self._usable(index, complaints) for index in self.groups[number]]
-        return _Loaded(self.source.collate(examples) if examples else None, complaints.found)
+        return Loaded(self.source.collate(examples) if examples else None, complaints.found)
 
     def _usable(self, index: int, complaints: Complaints) -> Any:
         """The example of that index, or the first usable one after it, augmented by numbers of its own."""
@@ -159,8 +159,17 @@ def _stream(batches: _Batches, workers: int, device: torch.device, tally: Tally)
         # The generator seeds the workers' own RNGs, which nothing reads; without it torch's global one would move.
         rng = torch.Generator()
         loaded = DataLoader(
-            batches, batch_size=None, collate_fn=_as_is, num_workers=workers, pin_memory=pinned, generator=rng
+            batches, batch_size=None, collate_fn=as_is, num_workers=workers, pin_memory=pinned, generator=rng
         )
+    yield from received(loaded, device, tally)
+
+
+def received(loaded: Iterable[Loaded], device: torch.device, tally: Tally) -> Iterator[Batch]:
+    """The batches on their device; `tally` hears of what was wrong.
+
+    Raises:
+        SlrpruneError: what ended the pass in a worker.
+    """
     for batch, found, failure in loaded:
         if failure is not None:
             raise SlrpruneError(failure)
@@ -170,7 +179,7 @@ def _stream(batches: _Batches, workers: int, device: torch.device, tally: Tally)
             yield _moved(batch, device)
 
 
-def _as_is(loaded: Any) -> Any:
+def as_is(loaded: Any) -> Any:
     """What a worker made is a batch already."""
     return loaded
 

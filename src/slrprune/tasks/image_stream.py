@@ -13,15 +13,13 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from slrprune.errors import DataError, MissingExtraError, SlrpruneError, UsageError
 from slrprune.tasks.base import Batch, Split
 from slrprune.tasks.complaints import Complaints
+from slrprune.tasks.disk_source import Loaded, as_is, received
 from slrprune.tasks.image_data import Images
 from slrprune.tasks.image_transforms import Transform, opened, transformed
 from slrprune.tasks.tally import Tally
 
 BUFFER = 10_000
 """Images among which a stream is shuffled; its files are shuffled, too."""
-
-_Loaded = tuple[Batch, list[tuple[str, str]], str | None]
-"""A batch, what was wrong with its examples, and the text of the error that ends the pass."""
 
 
 class StreamedImages(Images):
@@ -91,16 +89,11 @@ class StreamedImages(Images):
         workers = min(self.workers, stream.num_shards)
         batches = _Stream(self, stream, size, drawn_from)
         options: dict[str, Any] = {"generator": torch.Generator()} if workers else {}
+        pinned = device.type == "cuda" and workers > 0
         loader = DataLoader(
-            batches, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda" and workers > 0, **options
+            batches, batch_size=None, collate_fn=as_is, num_workers=workers, pin_memory=pinned, **options
         )
-        for (images, labels), found, failure in loader:
-            if failure is not None:
-                raise SlrpruneError(failure)
-            for reason, name in found:
-                tally.add(reason, name)
-            if len(labels):
-                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        return received(loader, device, tally)
 
     def example(
         self, entry: dict[str, Any], where: str, rng: np.random.Generator | None, complaints: Complaints
@@ -121,17 +114,16 @@ class StreamedImages(Images):
         return transformed(image, self._evaluation if rng is None else self._train, rng), int(label)
 
 
-class _Stream(IterableDataset[_Loaded]):
+class _Stream(IterableDataset[Loaded]):
     """Whole batches, each with what was wrong; for training without an end, so that every batch is full.
 
-    From a worker process an error comes as its text, the last thing it sends: torch rebuilds errors from one argument,
-    which ours are not made of.
+    From a worker process an error comes as its text, the last thing it sends (see `Loaded`).
     """
 
     def __init__(self, images: StreamedImages, stream: Any, size: int, drawn_from: tuple[int, int] | None) -> None:
         self.images, self.stream, self.size, self.drawn_from = images, stream, size, drawn_from
 
-    def __iter__(self) -> Iterator[_Loaded]:
+    def __iter__(self) -> Iterator[Loaded]:
         worker = get_worker_info()
         if worker is None:
             yield from self._batches(0)
@@ -139,9 +131,9 @@ class _Stream(IterableDataset[_Loaded]):
         try:
             yield from self._batches(worker.id)
         except SlrpruneError as error:
-            yield _collated([]), [], str(error)
+            yield Loaded(None, [], str(error))
 
-    def _batches(self, number: int) -> Iterator[_Loaded]:
+    def _batches(self, number: int) -> Iterator[Loaded]:
         passes = iter(range(2**31)) if self.drawn_from is not None else iter(range(1))
         examples: list[tuple[Tensor, int]] = []
         complaints = Complaints("ImageNet", self.images.strict)
@@ -155,12 +147,12 @@ class _Stream(IterableDataset[_Loaded]):
                     examples.append(example)
                     usable += 1
                 if len(examples) == self.size:
-                    yield _collated(examples), complaints.found, None
+                    yield Loaded(_collated(examples), complaints.found)
                     examples, complaints = [], Complaints("ImageNet", self.images.strict)
             if self.drawn_from is not None and not usable:
                 raise DataError("ImageNet", f"not one training image of {self.images.name!r} can be used")
         if examples or complaints.found:
-            yield _collated(examples), complaints.found, None
+            yield Loaded(_collated(examples), complaints.found)
 
     def _turn(self, turn: int) -> Any:
         """The images of one pass; in a worker, datasets itself gives those of the worker's own files."""
@@ -171,9 +163,9 @@ class _Stream(IterableDataset[_Loaded]):
         return stream
 
 
-def _collated(examples: list[tuple[Tensor, int]]) -> Batch:
+def _collated(examples: list[tuple[Tensor, int]]) -> Batch | None:
     if not examples:
-        return torch.empty(0), torch.empty(0, dtype=torch.int64)
+        return None
     images, labels = zip(*examples, strict=True)
     return torch.stack(images), torch.tensor(labels)
 
