@@ -160,7 +160,7 @@ class Method(ABC):
     takes_relaxed_path: ClassVar[bool] = False
     """Whether the method lets entries off the support take part in the network; the others would just ignore beta."""
     revision: ClassVar[int] = 1
-    """Counts the algorithms that these settings have stood for: one more as soon as they give other weights."""
+    """Counts the algorithms that the same settings have stood for, release by release: one more when weights differ."""
     needs_training: ClassVar[bool] = True
     """Whether `finalize` before any step would be a mistake."""
 
@@ -214,6 +214,20 @@ class Method(ABC):
 def all_true(weights: Sequence[Tensor]) -> list[Tensor]:
     """Masks that keep everything, in the memory format of the weights."""
     return [torch.ones_like(weight, dtype=torch.bool) for weight in weights]
+
+
+def unless_unusable(new: Sequence[Tensor], old: Sequence[Tensor], is_usable: Tensor | None) -> list[Tensor]:
+    """`new` after a step with finite values, `old` after any other: the state stays that of the last good step.
+
+    Args:
+        new: one tensor for each weight.
+        old: tensors of the same shapes and devices.
+        is_usable: of the moment; None where the host knows that it is.
+    """
+    if is_usable is None:
+        return list(new)
+    pairs = zip(new, old, strict=True)
+    return [torch.where(is_usable.to(kept.device), taken, kept) for taken, kept in pairs]
 
 
 def total(values: Sequence[Tensor], device: torch.device, world: World = ALONE) -> Tensor:

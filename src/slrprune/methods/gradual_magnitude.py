@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from slrprune.methods.base import Method, MethodState, Moment, Observation, Problem, all_true, mask_counts
+from slrprune.methods.base import (
+    Method,
+    MethodState,
+    Moment,
+    Observation,
+    Problem,
+    all_true,
+    mask_counts,
+    unless_unusable,
+)
 from slrprune.methods.masked import keep_
 from slrprune.methods.schedule import CubicRamp, Ramp
 
@@ -42,8 +50,7 @@ class GradualMagnitude(Method):
         state.iteration += 1
         old, progress = state.tensors["mask"], self.ramp.progress(moment.time)
         masks = problem.masks([weight.detach() for weight in problem.weights], progress)
-        if moment.is_usable is not None:
-            masks = [torch.where(moment.is_usable, new, kept) for new, kept in zip(masks, old, strict=True)]
+        masks = unless_unusable(masks, old, moment.is_usable)
         state.tensors["mask"], state.progress = masks, progress
         self.hold(problem, state, moment)
         return Observation({}, {"loss": moment.loss, **mask_counts(old, masks, problem.device, problem)})

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from slrprune.distributed.world import ALONE, World
-from slrprune.methods.base import Method, MethodState, Moment, Problem, mask_counts, total
+from slrprune.methods.base import Method, MethodState, Moment, Problem, mask_counts, total, unless_unusable
 from slrprune.methods.schedule import Penalty, as_penalty
 
 
@@ -154,10 +154,7 @@ def observed(
 
 def commit(state: MethodState, kind: str, values: Sequence[Tensor], is_usable: Tensor | None) -> None:
     """Makes `values` the state's tensors of this kind, unless the moment turned out unusable."""
-    if is_usable is not None:
-        pairs = zip(values, state.tensors[kind], strict=True)
-        values = [torch.where(is_usable, new, old) for new, old in pairs]
-    state.tensors[kind] = list(values)
+    state.tensors[kind] = unless_unusable(values, state.tensors[kind], is_usable)
 
 
 def mean_loss_(state: MethodState, moment: Moment) -> None:

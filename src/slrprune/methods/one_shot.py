@@ -3,11 +3,19 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from slrprune.errors import ArgumentError
-from slrprune.methods.base import Method, MethodState, Moment, Observation, Problem, all_true, mask_counts
+from slrprune.methods.base import (
+    Method,
+    MethodState,
+    Moment,
+    Observation,
+    Problem,
+    all_true,
+    mask_counts,
+    unless_unusable,
+)
 from slrprune.methods.masked import keep_
 from slrprune.methods.schedule import NoRamp, Ramp
 
@@ -48,9 +56,7 @@ class OneShot(Method):
         old = state.tensors["mask"]
         if state.progress < 1:
             masks = problem.masks([weight.detach() for weight in problem.weights], 1.0)
-            if moment.is_usable is not None:
-                masks = [torch.where(moment.is_usable, new, kept) for new, kept in zip(masks, old, strict=True)]
-            state.tensors["mask"], state.progress = masks, 1.0
+            state.tensors["mask"], state.progress = unless_unusable(masks, old, moment.is_usable), 1.0
         state.iteration += 1
         self.hold(problem, state, moment)
         counts = mask_counts(old, state.tensors["mask"], problem.device, problem)

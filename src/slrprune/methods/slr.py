@@ -17,6 +17,7 @@ from slrprune.methods.base import (
     all_true,
     mask_counts,
     stacked_norms,
+    unless_unusable,
 )
 from slrprune.methods.crowding import adapt_shares, crowds, no_crowding, remember_largest, shares
 from slrprune.methods.masked import choose, only
@@ -142,10 +143,7 @@ class SLR(Method):
         points, step = self._points(problem, state, moment, sigma, self.decay)
         self._adapt(problem, state, moment, step)
         progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
-        masks = problem.masks(points, progress)
-        if moment.is_usable is not None:
-            pairs = zip(masks, state.tensors["mask"], strict=True)
-            masks = [torch.where(moment.is_usable.to(kept.device), new, kept) for new, kept in pairs]
+        masks = unless_unusable(problem.masks(points, progress), state.tensors["mask"], moment.is_usable)
         if self.trust is not None:
             forget_units(problem, masks, points, relaxation, moment.is_usable)
         primal, dual = [], []
