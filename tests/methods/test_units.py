@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pushed_units import DEAD, WEIGHT, pushed
 from torch import Tensor, nn
 
 from slrprune import (
@@ -14,7 +15,6 @@ from slrprune import (
     Column,
     ConstraintSet,
     Global,
-    GradualMagnitude,
     NoRamp,
     Pruner,
     RelaxedPath,
@@ -25,34 +25,6 @@ from slrprune.errors import ArgumentError
 from slrprune.methods.base import Problem
 from slrprune.methods.units import of_units, trusted_units
 
-WEIGHT = torch.tensor([[9.0, 8.0, 1.0, 1.0], [0.5, 0.4, 0.3, 0.2], [7.0, 0.1, 6.0, 0.0]])
-DEAD = 1  # its row without an entry among the four largest
-
-
-def _pushed(
-    method: SLR,
-    off: float,
-    on: float = 0.25,
-    losses: tuple[float, ...] = (0.5,),
-    constraint: ConstraintSet | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Memory and mask of a weight after a first projection and steps that push entries off and on the support."""
-    layer = nn.Linear(4, 3, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(WEIGHT)
-    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    rules = {"weight": Unstructured(2 / 3) if constraint is None else constraint}
-    total = method.interval + len(losses)
-    pruner = Pruner(layer, optimizer, rules, total_steps=total, method=method)
-    for _ in range(method.interval):
-        pruner.step(1.0)
-    mask = pruner.masks()["weight"].clone()
-    for loss in losses:
-        layer.weight.grad = torch.where(mask, -on, -off)
-        optimizer.step()
-        pruner.step(loss)
-    return pruner.state_dict()["tensors"]["memory"]["weight"], mask
-
 
 @pytest.mark.parametrize("interval", [1, 2])
 @pytest.mark.parametrize("loss", [0.5, 5.0])
@@ -60,7 +32,7 @@ def _pushed(
 def test_a_unit_without_support_keeps_its_memory_and_the_others_move(sigma: float, loss: float, interval: int) -> None:
     """Whatever the loss does, at updates and between them."""
     method = SLR(sigma=sigma, ramp=NoRamp(), interval=interval)
-    memory, mask = _pushed(method, off=0.25, losses=(loss,))
+    memory, mask = pushed(method, off=0.25, losses=(loss,))
     assert torch.equal(memory[DEAD], WEIGHT[DEAD])
     assert memory[0, 2:].tolist() == [1 + 0.25 * sigma] * 2
     assert memory[2, [1, 3]].tolist() == pytest.approx([0.1 + 0.25 * sigma, 0.25 * sigma])
@@ -72,7 +44,7 @@ def test_a_unit_without_support_keeps_its_memory_and_the_others_move(sigma: floa
 @pytest.mark.parametrize(("off", "moves"), [(0.74, True), (0.76, False), (-0.76, False), (0.0, True)])
 @pytest.mark.parametrize("loss", [0.5, 5.0])
 def test_a_unit_is_trusted_up_to_three_times_the_slope_on_its_support(off: float, moves: bool, loss: float) -> None:
-    memory, mask = _pushed(SLR(ramp=NoRamp()), off=off, losses=(loss,))
+    memory, mask = pushed(SLR(ramp=NoRamp()), off=off, losses=(loss,))
     for row in (0, 2):
         expected = WEIGHT[row] + (off if moves else 0.0)
         assert torch.allclose(memory[row][~mask[row]], expected[~mask[row]])
@@ -105,14 +77,14 @@ def test_a_unit_that_is_kept_as_a_whole_is_trusted() -> None:
 
 def test_without_trust_all_units_move() -> None:
     """Dynamic pruning with feedback, as published."""
-    memory, _ = _pushed(SLR(trust=None, ramp=NoRamp()), off=2.0)
+    memory, _ = pushed(SLR(trust=None, ramp=NoRamp()), off=2.0)
     assert torch.allclose(memory[DEAD], WEIGHT[DEAD] + 2.0)
 
 
 @pytest.mark.parametrize("constraint", [Channel(2 / 3), Column(0.5), NM(2, 4), Block((3, 1), 0.5)], ids=repr)
 def test_the_rule_is_the_same_for_every_set(constraint: ConstraintSet) -> None:
     for off, moves in ((0.7, True), (0.8, False)):
-        memory, mask = _pushed(SLR(ramp=NoRamp()), off=off, constraint=constraint)
+        memory, mask = pushed(SLR(ramp=NoRamp()), off=off, constraint=constraint)
         live = mask.any(1)
         expected = WEIGHT + torch.where(live, off if moves else 0.0, 0.0)[:, None]
         if isinstance(constraint, Channel):
@@ -183,85 +155,8 @@ def test_a_unit_that_is_back_moves_again() -> None:
     assert pruner.state_dict()["tensors"]["memory"]["weight"].tolist() == [[4.25, 0.75], [2.25, 1.25]]
 
 
-@pytest.mark.parametrize(
-    ("constraint", "forgets"),
-    [
-        (Channel(2 / 3), True),
-        (Channel(2 / 3) & NM(2, 4), True),
-        (Channel(0.5, dim=1), False),
-        (Unstructured(2 / 3), False),
-        (Block((1, 4), 2 / 3), False),
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("interval", [1, 2])
-def test_units_that_a_set_removes_as_a_whole_are_forgotten(
-    constraint: ConstraintSet, forgets: bool, interval: int
-) -> None:
-    """At once, and for good: only what is off the support of a living unit is left in the memory."""
-    memory, mask = _pushed(SLR(ramp=NoRamp(), interval=interval), off=0.25, constraint=constraint)
-    gone = ~mask.any(1)
-    assert bool((memory[gone] == 0).all()) == (forgets or not bool(gone.any()))
-    assert bool((memory[~gone] != 0).any())
-    kept, _ = _pushed(SLR(ramp=NoRamp(), interval=interval, trust=None), off=0.25, constraint=constraint)
-    assert torch.equal(kept[gone], WEIGHT[gone] + 0.25), "dynamic pruning with feedback forgets nothing"
-
-
-def test_a_transposed_convolution_forgets_along_its_second_dimension() -> None:
-    layer = nn.ConvTranspose2d(2, 3, 1, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[5.0, 1.0, 3.0], [5.0, 2.0, 3.0]]).reshape(2, 3, 1, 1))
-    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    pruner = Pruner(layer, optimizer, Channel(1 / 3), total_steps=2, method=SLR(ramp=NoRamp()))
-    pruner.step(1.0)
-    memory = pruner.state_dict()["tensors"]["memory"]["weight"]
-    assert memory[:, :, 0, 0].tolist() == [[5.0, 0.0, 3.0], [5.0, 0.0, 3.0]]
-
-
-@pytest.mark.parametrize("interval", [1, 3])
-def test_with_whole_filters_it_is_gradual_magnitude_pruning(interval: int) -> None:
-    """No entry off the support has a memory then, so that nothing but the living filters is left to be projected."""
-    ends = []
-    for method in (SLR(interval=interval), GradualMagnitude(interval=interval)):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Conv2d(2, 16, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 4, 3))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
-        rules = {"0.weight": Channel(0.75), "*": None}
-        pruner = Pruner(model, optimizer, rules, total_steps=60, method=method)
-        for _ in range(60):
-            loss = (model(torch.randn(8, 2, 6, 6)) - 1).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            pruner.step(loss)
-        pruner.finalize()
-        ends.append(model[0].weight.detach().clone())
-        assert int(ends[-1].flatten(1).any(1).sum()) == 4
-    assert torch.equal(*ends)
-
-
-@pytest.mark.parametrize("slack", [0.0, 0.05])
-def test_on_a_relaxed_path_units_are_forgotten_at_its_end(slack: float) -> None:
-    """Before, the network computes with all of them."""
-    layer = nn.Linear(4, 3, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(WEIGHT)
-    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    method = SLR(ramp=RelaxedPath(begin=0.0, end=0.5, slack=slack))
-    pruner = Pruner(layer, optimizer, Channel(2 / 3), total_steps=10, method=method)
-    left = []
-    for step in range(10):
-        layer.weight.grad = torch.zeros_like(layer.weight)
-        optimizer.step()
-        pruner.step(1.0 - step / 10)
-        left.append(bool(pruner.state_dict()["tensors"]["memory"]["weight"][DEAD].any()))
-    assert left == sorted(left, reverse=True)
-    assert left[3]
-    assert not left[-1]
-
-
 def test_decay_shrinks_the_memory_of_units_whose_step_is_taken() -> None:
-    memory, mask = _pushed(SLR(decay=0.5, ramp=NoRamp()), off=0.25)
+    memory, mask = pushed(SLR(decay=0.5, ramp=NoRamp()), off=0.25)
     assert torch.equal(memory[DEAD], WEIGHT[DEAD])
     assert torch.allclose(memory[0][~mask[0]], (WEIGHT[0][~mask[0]] + 0.25) / 2)
 

@@ -1,0 +1,96 @@
+"""Units that a set removes as a whole are gone for good (docs/theory.md, eq. 26)."""
+
+import pytest
+import torch
+from pushed_units import DEAD, WEIGHT, pushed
+from torch import nn
+
+from slrprune import (
+    NM,
+    SLR,
+    Block,
+    Channel,
+    ConstraintSet,
+    GradualMagnitude,
+    NoRamp,
+    Pruner,
+    RelaxedPath,
+    Unstructured,
+)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "forgets"),
+    [
+        (Channel(2 / 3), True),
+        (Channel(2 / 3) & NM(2, 4), True),
+        (Channel(0.5, dim=1), False),
+        (Unstructured(2 / 3), False),
+        (Block((1, 4), 2 / 3), False),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("interval", [1, 2])
+def test_units_that_a_set_removes_as_a_whole_are_forgotten(
+    constraint: ConstraintSet, forgets: bool, interval: int
+) -> None:
+    """At once, and for good: only what is off the support of a living unit is left in the memory."""
+    memory, mask = pushed(SLR(ramp=NoRamp(), interval=interval), off=0.25, constraint=constraint)
+    gone = ~mask.any(1)
+    assert bool((memory[gone] == 0).all()) == (forgets or not bool(gone.any()))
+    assert bool((memory[~gone] != 0).any())
+    kept, _ = pushed(SLR(ramp=NoRamp(), interval=interval, trust=None), off=0.25, constraint=constraint)
+    assert torch.equal(kept[gone], WEIGHT[gone] + 0.25), "dynamic pruning with feedback forgets nothing"
+
+
+def test_a_transposed_convolution_forgets_along_its_second_dimension() -> None:
+    layer = nn.ConvTranspose2d(2, 3, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[5.0, 1.0, 3.0], [5.0, 2.0, 3.0]]).reshape(2, 3, 1, 1))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    pruner = Pruner(layer, optimizer, Channel(1 / 3), total_steps=2, method=SLR(ramp=NoRamp()))
+    pruner.step(1.0)
+    memory = pruner.state_dict()["tensors"]["memory"]["weight"]
+    assert memory[:, :, 0, 0].tolist() == [[5.0, 0.0, 3.0], [5.0, 0.0, 3.0]]
+
+
+@pytest.mark.parametrize("interval", [1, 3])
+def test_with_whole_filters_it_is_gradual_magnitude_pruning(interval: int) -> None:
+    """No entry off the support has a memory then, so that nothing but the living filters is left to be projected."""
+    ends = []
+    for method in (SLR(interval=interval), GradualMagnitude(interval=interval)):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(2, 16, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 4, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+        rules = {"0.weight": Channel(0.75), "*": None}
+        pruner = Pruner(model, optimizer, rules, total_steps=60, method=method)
+        for _ in range(60):
+            loss = (model(torch.randn(8, 2, 6, 6)) - 1).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pruner.step(loss)
+        pruner.finalize()
+        ends.append(model[0].weight.detach().clone())
+        assert int(ends[-1].flatten(1).any(1).sum()) == 4
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("slack", [0.0, 0.05])
+def test_on_a_relaxed_path_units_are_forgotten_at_its_end(slack: float) -> None:
+    """Before, the network computes with all of them."""
+    layer = nn.Linear(4, 3, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(WEIGHT)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    method = SLR(ramp=RelaxedPath(begin=0.0, end=0.5, slack=slack))
+    pruner = Pruner(layer, optimizer, Channel(2 / 3), total_steps=10, method=method)
+    left = []
+    for step in range(10):
+        layer.weight.grad = torch.zeros_like(layer.weight)
+        optimizer.step()
+        pruner.step(1.0 - step / 10)
+        left.append(bool(pruner.state_dict()["tensors"]["memory"]["weight"][DEAD].any()))
+    assert left == sorted(left, reverse=True)
+    assert left[3]
+    assert not left[-1]
