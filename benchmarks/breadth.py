@@ -3,9 +3,9 @@
     python benchmarks/breadth.py --seeds 0 1 2 3 4 --out benchmarks/results/breadth.json --into docs/compare.md
 
 Every method prunes copies of the same dense nets (20 epochs) in the same steps, under one global budget. Seed s takes
-fold s of the digits, so that over five seeds every image is tested on once. Nothing was tuned for a network: learning
-rates are those at which the dense nets train (SGD's half of them while pruning, AdamW's a third). SLR's default was
-chosen on the validation images of these networks; the table has test accuracy right after the cut.
+fold s of the digits, so that over five seeds every image is tested on once. Learning rates are those at which the
+dense nets train (SGD's half of them while pruning, AdamW's a third). SLR's default was chosen on the validation images
+of these networks, which are test images of the next fold; the table has test accuracy right after the cut.
 """
 
 import copy
