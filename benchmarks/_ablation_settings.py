@@ -4,7 +4,7 @@ from typing import Any
 
 from _ablation_tried import BoundedSLR, GarroteSLR, HalvedSLR, HeldMaskSLR, InertSLR, ShortenedSLR, TogetherSLR
 
-from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, GradualMagnitude, RelaxedPath
+from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, Global, GradualMagnitude, RelaxedPath
 from slrprune.methods.base import Method
 
 
@@ -23,6 +23,21 @@ _PATH = RelaxedPath()
 VARIANTS: dict[str, tuple[str, Method]] = {
     "slr_sigma_05": ("the default with sigma 0.5", SLR(sigma=0.5)),
     "slr_sigma_03": ("the default with sigma 0.3", SLR(sigma=0.3)),
+    "slr_sigma_cosine": ("the default with sigma from 1 to 0.1 by a cosine", SLR(sigma=CosineStepsize(1.0, 0.1))),
+    "slr_interval_10": ("the default with the mask every 10 steps", SLR(interval=10)),
+    "slr_path": ("the default with the relaxed path in place of the sparsity ramp", SLR(ramp=_PATH)),
+    "slr_path_short": ("the same over 30% of the run", SLR(ramp=RelaxedPath(end=0.3))),
+    "slr_end_30": ("the default, ramp over 30% of the run", SLR(ramp=CubicRamp(end=0.3))),
+    "slr_end_70": ("the default, ramp over 70% of the run", SLR(ramp=CubicRamp(end=0.7))),
+    "slr_held_75": (
+        "the default, the mask held from 75% of the run on",
+        HeldMaskSLR(sigma=1.0, trust=3.0, tolerance=None, held_from=0.75),
+    ),
+    "slr_weight_decay": (
+        "the default, weight decay on the memory, too (learning rate times 0.0005 at each update)",
+        SLR(decay=0.05 * 5e-4),
+    ),
+    "slr_decay_001": ("the default, 0.1% of the memory forgotten at each update", SLR(decay=0.001)),
     "trust_2": ("the default with trust 2", SLR(trust=2.0)),
     "trust_10": ("the default with trust 10", SLR(trust=10.0)),
     "tolerance_05": ("the default with the condition, tolerance 0.05", SLR(tolerance=0.05)),
@@ -94,6 +109,20 @@ have it, with sigma 0.3, and what they say is the one thing that is changed. Wit
 those "as path" but `path_conditional`, and dpf's.
 """
 
+ALLOCATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lamp": ("one budget, shared out by LAMP", {"allocation": "lamp"}),
+    "uniform": ("the same sparsity in every layer", {"allocation": "uniform"}),
+    "floor_0": ("no floor", {"floor": 0.0}),
+    "floor_30": ("every layer keeps 30% of its even share at least", {"floor": 0.3}),
+}
+"""Name, what it is, and settings of `Global` in place of its defaults: by magnitude, with a floor of 10%."""
+
+
+def allocated(sparsity: float, name: str) -> Global:
+    """The budget at `sparsity` under an allocation of `ALLOCATIONS`."""
+    return Global(sparsity, **ALLOCATIONS[name][1])
+
+
 PARTS: dict[str, tuple[str, ...]] = {
     "rivals": ("gradual_magnitude", "gm_end_20", "gm_end_30", "gm_end_70", "dpf", "dpf_end_20", "dpf_end_70"),
     "condition": (
@@ -110,6 +139,23 @@ PARTS: dict[str, tuple[str, ...]] = {
         "gradual_magnitude",
     ),
     "sigma": ("slr", "slr_sigma_05", "slr_sigma_03"),
+    "defaults": (
+        "slr",
+        "gradual_magnitude",
+        "dpf",
+        "slr_sigma_05",
+        "slr_path",
+        "slr_interval_10",
+        "slr_end_30",
+        "slr_held_75",
+        "slr_weight_decay",
+        "slr+distil",
+        "slr_decay_001",
+        "slr_sigma_cosine",
+        "slr_end_70",
+        "slr_sigma_03",
+        "slr_path_short",
+    ),
     "before": ("sigma_05", "sigma_1_tolerant", "cubic_tolerant", "cubic", "cubic_conditional", "path_steered"),
     "ramp": ("end_10", "end_20", "end_30", "end_70", "path_tolerant"),
     "rest": ("interval_5", "interval_20", "decay_001", "decay_01"),

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from _ablation_settings import PARTS, VARIANTS
+from _ablation_settings import ALLOCATIONS, PARTS, VARIANTS, allocated
 from small_cifar import SmallCifar
 
 from slrprune.compare import MethodArm, Plan, RunRecord, Target, compare, find, insert, load_records
@@ -36,7 +36,8 @@ def table(records: Sequence[RunRecord]) -> str:
             precision = "bfloat16" if record.task_settings.get("bf16") else "float32"
             rate = re.search(r"lr=([0-9.e-]+)", record.recipe)
             what = (f"{record.epochs} epochs", precision, f"learning rate {rate[1] if rate else 'unknown'}")
-            grouped.setdefault((record.target, *what, record.conditions), []).append(record)
+            level = record.target.partition("-")[0]
+            grouped.setdefault((level, *what, record.conditions), []).append(record)
             starts.setdefault(record.conditions, set()).add(record.dense_val_accuracy or 0.0)
     parts = []
     for *what, conditions in sorted(grouped):
@@ -48,7 +49,7 @@ def table(records: Sequence[RunRecord]) -> str:
 def _rows(records: Sequence[RunRecord]) -> str:
     found: dict[str, dict[int, float]] = {}
     for record in records:
-        runs = found.setdefault(record.method, {})
+        runs = found.setdefault(_setting(record), {})
         if record.seed in runs:
             raise SystemExit(f"{record.method}, seed {record.seed}: two records of the same run; keep one of them.")
         runs[record.seed] = record.val_accuracy_after_cut or 0.0
@@ -57,10 +58,22 @@ def _rows(records: Sequence[RunRecord]) -> str:
         "| setting | what it is | seeds | validation accuracy |" + (f" against `{base}` |" if base else ""),
         "| --- | --- | ---: | ---: |" + (" ---: |" if base else ""),
     ]
-    for name in sorted(found, key=lambda name: -summarize(list(found[name].values())).mean):
-        what = VARIANTS[name][0] if name in VARIANTS else find([name])[0].description
-        lines.append(f"| {name} | {what} | {len(found[name])} | {_mean(found[name])} |{_lead(name, base, found)}")
+    names = sorted(found, key=lambda name: -summarize(list(found[name].values())).mean)
+    cells = ((name, _what(name), str(len(found[name])), _mean(found[name])) for name in names)
+    lines += [f"| {' | '.join(row)} |{_lead(row[0], base, found)}" for row in cells]
     return "\n".join(lines)
+
+
+def _setting(record: RunRecord) -> str:
+    """The method's name, and after a comma that of the allocation where it is not the default."""
+    allocation = record.target.partition("-")[2]
+    return f"{record.method}, {allocation}" if allocation else record.method
+
+
+def _what(name: str) -> str:
+    method, _, allocation = name.partition(", ")
+    what = VARIANTS[method][0] if method in VARIANTS else find([method])[0].description
+    return f"{what}; {ALLOCATIONS[allocation][0]}" if allocation else what
 
 
 def _mean(values: Mapping[int, float]) -> str:
@@ -77,6 +90,13 @@ def _lead(name: str, base: str, found: Mapping[str, Mapping[int, float]]) -> str
     return f" {difference.mean:+.2f}{interval} |"
 
 
+def _target(sparsity: float, allocation: str | None) -> Target:
+    plain = Target.at(sparsity)
+    if allocation is None:
+        return plain
+    return Target(f"{plain.label}-{allocation}", allocated(sparsity, allocation), sparsity)
+
+
 def main() -> None:
     """Runs one part, or writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,6 +105,9 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--settings", nargs="+", help="names of settings, in place of a part")
     parser.add_argument("--table", type=Path, help="a document in which to write the table of --out, and no run")
+    parser.add_argument(
+        "--allocation", choices=ALLOCATIONS, help="how the budget is shared out, in place of the default"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
@@ -100,7 +123,7 @@ def main() -> None:
     names = args.settings or PARTS.get(args.part)
     if names is None:
         parser.error("--part, --settings or --table is needed")
-    targets = tuple(Target.at(value) for value in args.sparsity)
+    targets = tuple(_target(value, args.allocation) for value in args.sparsity)
     arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in names)
     plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
     task = SmallCifar(args.data, bf16=args.bf16)

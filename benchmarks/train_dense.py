@@ -1,4 +1,4 @@
-"""Trains a dense CIFAR ResNet on 45,000 images, with 5,000 held out: the clean ground on which settings are chosen.
+"""Trains a dense network on 45,000 images of CIFAR-10, with 5,000 held out: clean ground on which settings are chosen.
 
     python benchmarks/train_dense.py --data .cache/cifar10 --out .cache/dense/resnet20_seed0 --seed 0 --epochs 30
 
@@ -150,7 +150,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(".cache/cifar10"), help="folder of CIFAR-10")
     parser.add_argument("--out", type=Path, required=True, help="path without suffix of everything that is written")
-    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--depth", type=int, default=20, help="of a thin ResNet")
+    parser.add_argument("--model", help="another network, for example mobilenetv2")
     parser.add_argument("--epochs", type=int, default=Cifar10.dense_recipe.epochs)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -160,7 +161,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    task = Cifar10(args.data, depth=args.depth, holdout=HOLDOUT, device=args.device, bf16=args.bf16)
+    task = Cifar10(args.data, depth=args.depth, model=args.model, holdout=HOLDOUT, device=args.device, bf16=args.bf16)
     run = cifar_run(task, replace(task.dense_recipe, epochs=args.epochs), args.seed, args.out, compiled=args.compile)
     run.resume()
     run.train()
