@@ -1,6 +1,6 @@
 """SLR's defaults on seven small networks, with two optimizers, on the test images of digits.
 
-    python benchmarks/breadth.py --seeds 0 1 2 3 4 --out benchmarks/results/breadth.json --into docs/compare.md
+    python benchmarks/breadth.py --seeds 0 1 2 3 4 --out benchmarks/results/breadth.json --into docs/measured.md
 
 Every method prunes copies of the same dense nets (20 epochs) in the same steps, under one global budget. Seed s takes
 fold s of the digits, so that over five seeds every image is tested on once. Learning rates are those at which the
