@@ -38,7 +38,8 @@ from torch import Tensor, nn
 from slrprune.cli.cut import cut_by_magnitude_, rules_for
 from slrprune.deploy import accelerate, shrink
 from slrprune.sets import Block, ConstraintSet, Global, Unstructured
-from slrprune.tasks.resnet_cifar import ResNetCifar, load_checkpoint
+from slrprune.tasks.resnet_cifar import ResNetCifar
+from slrprune.tasks.weights_file import load_checkpoint
 
 GOALS = {0.9: 2.5, 0.95: 3.5}
 GOAL_AGAINST_RUNTIMES = 1.3

@@ -104,6 +104,11 @@ def _scheduler() -> Pruner:
         (lambda: _build(read_every=0), ArgumentError, r"Pruner\(read_every=0\): read_every must be an integer of"),
         (lambda: _build(optimizer=[]), RuleError, r"0\.weight: no optimizer handed to the pruner owns it\."),
         (_scheduler, ArgumentError, r"\(optimizer='StepLR'\): optimizer must be a torch Optimizer, or several"),
+        (
+            lambda: _build(_model().to("meta")),
+            UsageError,
+            r"Pruner: 0\.weight is on the meta device and has no values\. Load the model's weights before",
+        ),
         (_lbfgs, UsageError, r"Pruner: LBFGS builds on .*\. Take a first-order optimizer such as SGD or AdamW"),
     ],
 )
@@ -296,6 +301,8 @@ def test_a_model_moved_after_building(move: Callable[[nn.Module], nn.Module], me
         pruner.step(1.0)
     with pytest.raises(UsageError, match=message):
         pruner.finalize()
+    with pytest.raises(UsageError, match=message):
+        pruner.preview()
     assert pruner.steps == 1
 
 

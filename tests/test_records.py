@@ -152,3 +152,10 @@ def test_the_printed_report() -> None:
 
 def test_nothing_left_dense() -> None:
     assert "left dense: 0 parameters (none)" in str(_report(skipped=()))
+
+
+def test_a_tensor_without_entries_has_no_zeros() -> None:
+    layer = LayerSparsity("weight", (0, 4), 0, 0, "Unstructured(0.5)")
+    report = SparsityReport((layer,), (), 0, 0, 1, 1)
+    assert layer.sparsity == report.sparsity == 1.0
+    assert "weight" in str(report)

@@ -84,7 +84,14 @@ def loss_and_health(problem: Problem, loss: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def refuse_non_finite(problem: Problem) -> None:
-    """Raises `NonFiniteError` naming the first weight with an entry that is not finite, on whatever rank."""
+    """Raises `NonFiniteError` naming the first weight with an entry that is not finite, on whatever rank.
+
+    Weights on the meta device have no entries at all: `UsageError`.
+    """
+    for name, weight in zip(problem.names, problem.weights, strict=True):
+        if weight.is_meta:
+            way_out = "Load the model's weights before the pruner is built."
+            raise UsageError("Pruner", f"{name} is on the meta device and has no values", way_out)
     bad = problem.world.total((~weight_norms(problem.weights).isfinite()).long())
     if bool(bad.any()):
         name = problem.names[int(bad.nonzero()[0, 0])]

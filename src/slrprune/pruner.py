@@ -218,6 +218,7 @@ class Pruner:
         self._refuse_finalized("preview")
         if not self.problem.is_plain:
             raise UsageError("Pruner.preview", "a sharded model cannot be copied", "Write `with pruner.cut(): ...`.")
+        self._meet_weights()
         copy = deepcopy(self.model)
         parameters = {target.name: target.parameter for target in find_targets(copy)}
         self._cut_([parameters[name] for name in self.problem.names])

@@ -111,7 +111,7 @@ class LayerSparsity:
     @property
     def sparsity(self) -> float:
         """Fraction of zeros, in [0, 1]."""
-        return 1 - self.nnz / self.numel
+        return 1 - self.nnz / max(1, self.numel)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class SparsityReport:
     @property
     def sparsity(self) -> float:
         """Fraction of zeros over the pruned tensors, in [0, 1]."""
-        return 1 - self.nnz / self.numel
+        return 1 - self.nnz / max(1, self.numel)
 
     @property
     def compression_ratio(self) -> float:

@@ -41,8 +41,11 @@ class Target:
     def settings(self) -> str:
         """Everything that defines the target; two of equal settings are the same."""
         if isinstance(self.rules, ConstraintSet):
-            return repr(self.rules)
+            return self.rules.settings
         # One object shared by two rules is one budget, two equal objects are two: tell them apart.
         first = {id(entry): position for position, entry in reversed([*enumerate(self.rules.values())])}
         shared = [first[id(entry)] for entry in self.rules.values()]
-        return f"{self.rules!r}, shared as {shared}"
+        rules = ", ".join(
+            f"{pattern!r}: {None if entry is None else entry.settings}" for pattern, entry in self.rules.items()
+        )
+        return f"{{{rules}}}, shared as {shared}"

@@ -130,6 +130,20 @@ def test_a_changed_setting_is_a_new_run(blobs, plan_of, tmp_path, counting):
     assert len(load_records(tmp_path)) == 4
 
 
+def test_what_a_finished_run_does_not_tell_is_asked_of_a_new_one(blobs, plan_of, tmp_path, counting):
+    plan = plan_of("slr")
+    (trial,) = compare(blobs(), plan, tmp_path, tests=False)
+    assert trial.test_accuracy_after_cut is None
+    for curve_split in ("val", "test", "test"):
+        observer = counting()
+        (record,) = compare(blobs(), replace(plan, curve_split=curve_split), tmp_path, observer=observer)
+        assert record.test_accuracy_after_cut is not None
+        assert record.curve_split == curve_split
+    assert observer.ended == []
+    (alone,) = compare(blobs(), plan, tmp_path / "alone")
+    assert results((alone,)) == results((replace(record, curve=trial.curve, curve_split="val"),))
+
+
 def test_epochs_are_reported_with_the_curve(blobs, plan_of, tmp_path, counting):
     observer = counting()
     (record,) = compare(blobs(), plan_of("slr"), tmp_path, observer=observer)

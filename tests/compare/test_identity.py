@@ -1,12 +1,13 @@
 """Fingerprints change with what changes a result, and with nothing else."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from slrprune import GradualMagnitude, Unstructured
+from slrprune import Global, GradualMagnitude, Unstructured
 from slrprune.compare import MethodArm, Target, find
 from slrprune.compare.identity import fingerprint, task_fingerprint
 from slrprune.compare.run import Run, Setting
@@ -72,6 +73,71 @@ def test_different_values_differ(one, other):
     assert fingerprint(one) != fingerprint(other)
 
 
+def power(x, exponent=2):
+    return x**exponent
+
+
+def raised_to(exponent):
+    def power(x):
+        return x**exponent
+
+    return power
+
+
+class Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: torch.nn.CrossEntropyLoss(label_smoothing=value),
+        lambda value: torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Dropout(value)),
+        lambda value: torch.nn.ReLU() if value < 0.4 else torch.nn.SiLU(),
+        lambda value: partial(power, exponent=value),
+        lambda value: partial(power, value),
+        raised_to,
+        lambda value: Scaled(value).__call__,
+        lambda value: (lambda x: x + 1) if value < 0.4 else (lambda x: x + 2),
+        lambda value: lambda x: {x, value},
+        lambda value: lambda x, y=value: x + y,
+        lambda value: frozenset((value, "a")),
+    ],
+)
+def test_settings_inside_modules_and_functions_count(make):
+    assert fingerprint(make(0.3)) == fingerprint(make(0.3))
+    assert fingerprint(make(0.3)) != fingerprint(make(0.5))
+
+
+def test_the_mode_of_a_module_does_not_count():
+    module = torch.nn.Sequential(torch.nn.Dropout(0.5))
+    assert fingerprint(module) == fingerprint(module.eval())
+
+
+def test_a_method_of_the_task_itself_is_no_circle(blobs):
+    task = blobs()
+    task.criterion = task.loss
+    assert task_fingerprint(task) != task_fingerprint(blobs())
+
+
+def test_a_function_that_calls_itself_is_no_circle():
+    def down(n):
+        return n and down(n - 1)
+
+    assert fingerprint(down) == fingerprint(down)
+
+
+def test_what_contains_itself_is_refused():
+    circle = []
+    circle.append(circle)
+    with pytest.raises(UsageError, match=r"fingerprint: an object contains itself, so that a changed setting"):
+        fingerprint(circle)
+
+
 def test_memory_format_does_not_count():
     images = torch.arange(24.0).reshape(1, 2, 3, 4)
     assert fingerprint(images) == fingerprint(images.to(memory_format=torch.channels_last))
@@ -112,6 +178,14 @@ def test_a_run_is_identified_by_all_that_defines_it(setting_of, blobs):
     assert len({*names}) == len(names) == 10
     assert run.path(setting_of()).name == names[0]
     assert names[0].startswith("blobs-mlp-slr-50pct-e4-s0-")
+
+
+def test_what_a_budget_of_operations_is_measured_on_counts():
+    small, large = (Target("t", Global(macs=10**6, example_input=torch.zeros(1, 3, n, n))) for n in (8, 32))
+    again = Target("t", Global(macs=10**6, example_input=torch.ones(1, 3, 8, 8)))
+    named = Target("t", {"a": Global(macs=10**6, example_input={"x": (torch.zeros(1, 3, 8, 8), 2)})})
+    assert small.settings == again.settings != large.settings
+    assert named.settings == ("{'a': Global(macs=1000000) of {'x': (torch.float32 (1, 3, 8, 8), 2)}}, shared as [0]")
 
 
 def test_what_is_shared_between_rules_counts():

@@ -81,6 +81,16 @@ def test_a_run_made_before_the_tuning_is_told_of_it(lopsided, tmp_path):
     assert compare(lopsided, plan, tmp_path) == (record,)
 
 
+def test_a_run_is_told_of_the_tuning_that_chose_it_last(lopsided, tmp_path):
+    for trials in (2, 3, 3):
+        (chosen,) = tune(lopsided, [rival(0, 1, 3)], Tuning(trials, 1, TARGET), tmp_path)
+        compare(lopsided, Plan((chosen,), (TARGET,), 1, (0,)), tmp_path)
+        (file,) = tmp_path.glob("*.json")
+        assert load_records(tmp_path)[0].tuning["trials"] == trials
+        changed, before = file.stat().st_mtime_ns, locals().get("changed")
+    assert changed == before  # told once is enough
+
+
 def test_only_so_many_are_tried_and_equal_ones_change_nothing(lopsided, tmp_path):
     (chosen,) = tune(lopsided, [rival(0, 1, 2)], Tuning(2, 1, TARGET), tmp_path)
     assert chosen.settings == "answers 0"  # 1 is as good, and 2 was not tried

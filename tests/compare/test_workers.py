@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from slrprune.errors import DataError
 
 def die(): os._exit(3)
+def die_soon():
+    import threading
+    threading.Timer(0.3, die).start()
 def fail(): raise ValueError("too odd")
 def refuse(): raise DataError("here", "no data")
 def hang(): time.sleep(600)
@@ -73,6 +76,20 @@ def test_a_process_that_dies_is_named_with_its_work(odd):
     sentence = r"compare, b: the worker process died with exit code 3\. Was there memory enough\? The same command"
     with pytest.raises(UsageError, match=sentence), crew(2, None) as workers:
         workers.do([odd.Deed("a"), odd.Deed("b", odd.die)], Listening())
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_dies_between_two_works_is_named(odd):
+    class Slow(Listening):
+        def finished(self, work, result):
+            for child in multiprocessing.active_children():
+                child.join(20)  # they end right after their first work
+
+    with (
+        pytest.raises(UsageError, match=r"compare, \w: the worker process died with exit code 3\."),
+        crew(2, None) as workers,
+    ):
+        workers.do([odd.Deed(label, odd.die_soon) for label in "abcd"], Slow())
     assert multiprocessing.active_children() == []
 
 

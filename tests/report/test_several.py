@@ -48,6 +48,22 @@ def save(tmp_path):
     return write
 
 
+def test_runs_that_were_asked_something_else_are_no_further_seeds(save, make_page):
+    one, other = {"rules": "Unstructured(sparsity=0.5)"}, {"rules": "Channel(sparsity=0.5, scope='outputs')"}
+    page = make_page(
+        save(
+            one | {"test_accuracy_after_cut": 80.0},
+            one | {"test_accuracy_after_cut": 82.0, "seed": 1},
+            other | {"test_accuracy_after_cut": 70.0, "seed": 1},
+            one | {"target": "dense", "rules": "", "method": "dense", "method_settings": "dense"},
+        )
+    )
+    assert "81.00 ± 1.41" in page.text
+    assert "digits, digits_cnn, Unstructured(sparsity)" in page.text
+    assert "digits, digits_cnn, Channel(sparsity, scope=&#39;outputs&#39;)" in page.text
+    assert page.text.count("98.50") == 2  # the dense reference is in both
+
+
 def test_seeds_are_one_point_with_error_bars(make_run, make_page):
     runs = [make_run(f"{level}-{seed}", sparsity=level, seed=seed) for level in (0.9, 0.95) for seed in (0, 1, 2)]
     page = make_page(*runs)

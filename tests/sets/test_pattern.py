@@ -62,3 +62,15 @@ def test_whole_kernels_go_by_what_the_pattern_leaves():
     mask = KernelPattern(connectivity=0.5).mask(weight)
     assert mask[0, 1, 1, 1]
     assert not mask[0, 0].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_fits_stays_where_subnormal_numbers_are_flushed_to_zero(dtype):
+    weight = torch.randn(16, 16, 3, 3, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    mask = KernelPattern().mask(weight)
+    assert len(mask.flatten(2).flatten(0, 1).unique(dim=0)) == 8
+    assert torch.set_flush_denormal(True)
+    try:
+        assert torch.equal(KernelPattern().mask(weight * mask), mask)
+    finally:
+        torch.set_flush_denormal(False)

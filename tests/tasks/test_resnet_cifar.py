@@ -1,13 +1,10 @@
-"""The CIFAR ResNets: sizes, shortcut, names, and checkpoint files of every kind."""
-
-import pickle
+"""The CIFAR ResNets: sizes, shortcut and names."""
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from slrprune.errors import ArgumentError, DataError, StateError
-from slrprune.tasks.resnet_cifar import BasicBlock, ResNetCifar, load_checkpoint
+from slrprune.errors import ArgumentError
+from slrprune.tasks.resnet_cifar import BasicBlock, ResNetCifar
 
 
 @pytest.mark.parametrize(
@@ -65,65 +62,3 @@ def test_other_depths_are_refused(depth):
         ArgumentError, match=rf"ResNetCifar\(depth={depth}\): depth must be one of 20, 32, 44, 56, 110\."
     ):
         ResNetCifar(depth)
-
-
-@pytest.fixture
-def state():
-    return ResNetCifar(20).state_dict()
-
-
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("wrapped", [True, False])
-@pytest.mark.parametrize("legacy", [True, False])
-def test_checkpoints_of_torch_save(tmp_path, state, prefix, wrapped, legacy):
-    content = {prefix + name: tensor for name, tensor in state.items()}
-    content = {"state_dict": content, "best_prec1": 91.7} if wrapped else content
-    torch.save(content, tmp_path / "model.th", _use_new_zipfile_serialization=not legacy)
-    loaded = load_checkpoint(tmp_path / "model.th")
-    assert list(loaded) == list(state)
-    assert all(torch.equal(loaded[name], state[name]) for name in state)
-
-
-def test_safetensors(tmp_path, state):
-    save_file({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "model.safetensors")
-    loaded = load_checkpoint(tmp_path / "model.safetensors")
-    assert all(torch.equal(loaded[name], state[name]) for name in state)
-    assert len(loaded) == len(state)
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(DataError, match=r"load_checkpoint: no file .*model\.th\."):
-        load_checkpoint(tmp_path / "model.th")
-
-
-@pytest.mark.parametrize("name", ["model.th", "model.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all"])
-def test_damaged_file(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=r"model\.\w+ is damaged, or holds more than tensors\."):
-        load_checkpoint(tmp_path / name)
-
-
-class Attack:
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return type(self.marker).mkdir, (self.marker,)
-
-
-def test_hostile_file_is_refused_and_not_run(tmp_path):
-    marker = tmp_path / "was_here"
-    torch.save({"state_dict": Attack(marker)}, tmp_path / "model.th")
-    with pytest.raises(DataError, match=r"model\.th is damaged, or holds more than tensors\."):
-        load_checkpoint(tmp_path / "model.th")
-    assert not marker.exists()
-    pickle.loads(pickle.dumps(Attack(marker)))
-    assert marker.exists()
-
-
-@pytest.mark.parametrize("content", [[1, 2], {"state_dict": 3}, {"epoch": 3}])
-def test_file_without_a_state_dict(tmp_path, content):
-    torch.save(content, tmp_path / "model.th")
-    with pytest.raises(StateError, match=r"model\.th holds no state dict\."):
-        load_checkpoint(tmp_path / "model.th")

@@ -17,6 +17,7 @@ from slrprune.tasks.tally import Tally
 from slrprune.tasks.text import perplexity
 from slrprune.tasks.text_files import SEPARATOR, read_texts
 from slrprune.tasks.text_objectives import IGNORED, HiddenTokens, NextToken
+from slrprune.tasks.text_source import HubSource
 
 SIZES = Sizes(dim=16, hidden=24, layers=2, heads=2, kv_heads=1, vocabulary=300, context=32)
 
@@ -239,6 +240,22 @@ def hub_model(folder, kind):
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options).save_pretrained(folder)
     return model
+
+
+@pytest.mark.parametrize("kind", ["Roberta", "Bert", "OPT"])
+def test_the_context_is_the_longest_text_that_the_model_takes(tmp_path, kind):
+    """RoBERTa's table of positions begins behind the padding's number; OPT's has two rows more than it says."""
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 50}
+    wide = {"ffn_dim": 16, "word_embed_proj_dim": 16} if kind == "OPT" else {"intermediate_size": 16}
+    config = getattr(transformers, f"{kind}Config")(max_position_embeddings=34, **sizes, **wide)
+    config.save_pretrained(tmp_path)
+    source = HubSource(tmp_path, masked=kind != "OPT")
+    assert source.context == (32 if kind == "Roberta" else 34)
+    model = source.fresh().eval()
+    model(input_ids=torch.full((1, source.context), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, source.context + 1), 5))
 
 
 @pytest.mark.parametrize("kind", ["masked", "causal"])

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import singledispatch
+from functools import partial, singledispatch
 from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 
 import numpy as np
 import torch
@@ -34,8 +34,11 @@ def fingerprint(value: object) -> str:
 
     Mappings count whatever their order; paths, devices, recipes and tallies of bad input are left out.
 
+    Functions count by their names, and by their code where they have none (lambdas); by what they close over and by
+    their defaults, too.
+
     Raises:
-        UsageError: something inside keeps its state where Python cannot see it.
+        UsageError: something inside keeps its state where Python cannot see it, or contains itself.
 
     Examples:
         >>> fingerprint({"a": 1, "b": (2.0, None)}) == fingerprint({"b": (2.0, None), "a": 1})
@@ -44,7 +47,12 @@ def fingerprint(value: object) -> str:
         False
     """
     digest = hashlib.sha256()
-    for part in _parts(value):
+    try:
+        parts = _parts(value)
+    except RecursionError:
+        problem = "an object contains itself, so that a changed setting could not be noticed"
+        raise UsageError("fingerprint", problem, "Keep it out of the task's attributes.") from None
+    for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)  # lengths keep neighbouring parts apart
     return digest.hexdigest()[:16]
 
@@ -52,6 +60,9 @@ def fingerprint(value: object) -> str:
 def combine(parts: Mapping[str, object]) -> str:
     """16 hexadecimal digits for plain values under their names."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_PLAIN = (bool, int, float, str, type(None), torch.dtype, tuple)
 
 
 @singledispatch
@@ -70,7 +81,9 @@ def _parts(value: object) -> list[bytes]:
 @_parts.register(float)
 @_parts.register(str)
 @_parts.register(bytes)
+@_parts.register(complex)
 @_parts.register(type(None))
+@_parts.register(type(...))
 @_parts.register(torch.dtype)
 def _of_plain(value: object) -> list[bytes]:
     return [repr(value).encode()]
@@ -90,7 +103,12 @@ def _of_array(value: np.ndarray) -> list[bytes]:
 
 @_parts.register
 def _of_module(value: nn.Module) -> list[bytes]:
-    return _parts(value.state_dict())
+    parts = _parts(value.state_dict())
+    for name, module in value.named_modules():
+        settings = {key: entry for key, entry in vars(module).items() if isinstance(entry, _PLAIN) and key[0] != "_"}
+        settings.pop("training", None)  # whoever calls it sets that
+        parts += [f"module {name} {type(module).__qualname__}".encode(), *_parts(settings)]
+    return parts
 
 
 @_parts.register
@@ -110,11 +128,44 @@ def _of_sequence(value: tuple[object, ...]) -> list[bytes]:
     return parts
 
 
+@_parts.register(set)
+@_parts.register(frozenset)
+def _of_set(value: frozenset[object]) -> list[bytes]:
+    return [b"set", *_parts(sorted(value, key=repr))]
+
+
 @_parts.register(type)
-@_parts.register(FunctionType)
 @_parts.register(BuiltinFunctionType)
-def _of_function(value: type) -> list[bytes]:
+def _of_named(value: type) -> list[bytes]:
     return [f"function {value.__module__}.{value.__qualname__}".encode()]
+
+
+@_parts.register
+def _of_function(value: FunctionType) -> list[bytes]:
+    parts = [f"function {value.__module__}.{value.__qualname__}".encode()]
+    if value.__name__ == "<lambda>":
+        parts += _parts(value.__code__)
+    inside = [cell.cell_contents for cell in value.__closure__ or () if cell.cell_contents is not value]
+    for more in (inside, value.__defaults__, value.__kwdefaults__):
+        if more:
+            parts += _parts(more)
+    return parts
+
+
+@_parts.register
+def _of_code(value: CodeType) -> list[bytes]:
+    return [value.co_code, *_parts((value.co_names, value.co_consts))]
+
+
+@_parts.register
+def _of_method(value: MethodType) -> list[bytes]:
+    owner = [] if isinstance(value.__self__, Task) else _parts(value.__self__)  # the task itself counts already
+    return [*_parts(value.__func__), *owner]
+
+
+@_parts.register(partial)
+def _of_partial(value: "partial[object]") -> list[bytes]:
+    return [b"partial", *_parts((value.func, value.args, value.keywords))]
 
 
 @_parts.register(PurePath)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from slrprune.compare.arm import Arm
+from slrprune.compare.arm import Arm, TuningNote
 from slrprune.compare.identity import combine
 from slrprune.compare.keep import Keep, kept_path
 from slrprune.compare.measure import Measure, metric_of
@@ -117,14 +117,20 @@ class Run:
         return setting.folder / f"{'-'.join([*parts, self.identity(setting)[:8]])}.json"
 
     def is_finished(self, setting: Setting) -> bool:
-        """Whether the record of this run is there; a diverged run is finished, since it would diverge again."""
+        """Whether the record of this run is there, with all that is asked for now.
+
+        A diverged run is finished, since it would diverge again. A trial has no figure on the test split, and a run may
+        have its curve on another split: neither is an answer.
+        """
         path = self.path(setting)
         if not path.exists():
             return False
         record = load_record(path)
         wanted = setting.keep is not None and setting.keep.wants(self.arm.name, self.seed)
         has_model = not wanted or record.is_diverged or kept_path(path).exists()
-        return record.identity == self.identity(setting) and has_model
+        has_curve = setting.curve_split in (None, record.curve_split) or record.is_diverged
+        has_test = not setting.tests or record.test_accuracy_after_cut is not None or record.status is not Status.OK
+        return record.identity == self.identity(setting) and has_model and has_curve and has_test
 
     def record(self, setting: Setting) -> RunRecord:
         """The record of the finished run.
@@ -132,9 +138,10 @@ class Run:
         It may be older than the tuning that chose the arm's setting; then it is told of it, in the file as well.
         """
         record = load_record(self.path(setting))
-        if self.arm.tuned is None or record.tuning is not None:
+        tuning = _told(self.arm.tuned)
+        if tuning is None or record.tuning == tuning:
             return record
-        replace(record, tuning=asdict(self.arm.tuned)).save(self.path(setting))
+        replace(record, tuning=tuning).save(self.path(setting))
         return load_record(self.path(setting))
 
     def execute(self, setting: Setting, report: Report) -> RunRecord:
@@ -196,7 +203,7 @@ class Run:
             "dense_start": setting.dense.origin,
             "machine": describe_machine(setting.task.device),
             "slrprune": setting.version,
-            "tuning": None if self.arm.tuned is None else asdict(self.arm.tuned),
+            "tuning": _told(self.arm.tuned),
         }
 
     def _ending(self, model: nn.Module, setting: Setting, measure: Measure) -> dict[str, Any]:
@@ -219,6 +226,11 @@ class Run:
 
 
 _AFTER = "after the cut"
+
+
+def _told(tuned: TuningNote | None) -> dict[str, Any] | None:
+    """How a setting was found, as a record holds it."""
+    return None if tuned is None else asdict(tuned) | {"seeds": list(tuned.seeds)}
 
 
 def _check_finite(model: nn.Module) -> None:

@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from slrprune.tasks.base import Task
 from slrprune.tasks.tensor_task import TensorTask
+from slrprune.tasks.weights_file import WeightsFile
 
 
 def task_settings(task: Task) -> dict[str, bool | int | float | str]:
@@ -17,7 +18,9 @@ def task_settings(task: Task) -> dict[str, bool | int | float | str]:
     """
     found: dict[str, bool | int | float | str] = {}
     for name, value in sorted(vars(task).items()):
-        if isinstance(value, PurePath):
+        if isinstance(value, WeightsFile):
+            found[name] = value.path.name
+        elif isinstance(value, PurePath):
             found[name] = value.name
         elif isinstance(value, float) and not math.isfinite(value) and not name.startswith("_"):
             found[name] = str(value)  # JSON has no such number

@@ -126,7 +126,7 @@ class _Several:
         waiting = iter([(piece, _pickled(piece.label, piece)) for piece in pieces])
         busy: dict[Connection, Work] = {}
         for pipe, (piece, message) in zip(self._processes, waiting, strict=False):
-            pipe.send_bytes(message)
+            self._send(pipe, piece, message)
             busy[pipe] = piece
         while busy:
             ready = wait(list(busy))
@@ -139,20 +139,29 @@ class _Several:
                 following = next(waiting, None)
                 if following is not None:
                     busy[pipe], message = following
-                    pipe.send_bytes(message)
+                    self._send(pipe, busy[pipe], message)
+
+    def _send(self, pipe: Connection, piece: Work, message: bytes) -> None:
+        try:
+            pipe.send_bytes(message)
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._death(pipe, piece) from None
 
     def _receive(self, pipe: Connection, piece: Work) -> tuple[_Kind, Any]:
         try:
             kind, content = pipe.recv()
         except (EOFError, ConnectionResetError):
-            process = self._processes[pipe]
-            process.join()
-            problem = f"the worker process died with exit code {process.exitcode}"
-            way_out = "Was there memory enough? The same command goes on where this one stopped; try fewer workers."
-            raise UsageError(f"compare, {piece.label}", problem, way_out) from None
+            raise self._death(pipe, piece) from None
         if kind is _Kind.FAILURE:
             raise UsageError(f"compare, {piece.label}", str(content).strip().rstrip("."))
         return kind, content
+
+    def _death(self, pipe: Connection, piece: Work) -> UsageError:
+        process = self._processes[pipe]
+        process.join()
+        problem = f"the worker process died with exit code {process.exitcode}"
+        way_out = "Was there memory enough? The same command goes on where this one stopped; try fewer workers."
+        return UsageError(f"compare, {piece.label}", problem, way_out)
 
 
 def _started(shared: bytes) -> tuple[Connection, BaseProcess]:

@@ -81,10 +81,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class Contest:
-    """Arms on the same task and model."""
+    """Arms on the same task and model, asked the same.
+
+    Attributes:
+        question: what tells it from other contests on this task and model; empty where there is none.
+    """
 
     task: str
     model: str
+    question: str
     metric: str
     arms: tuple[Arm, ...]
 
@@ -99,11 +104,26 @@ class Contest:
 
 
 def contests(outcomes: Sequence[Outcome]) -> tuple[Contest, ...]:
-    """Groups runs by task and model, then by method and settings, then by sparsity."""
+    """Groups runs by task, model and what was asked, then by method and settings, then by sparsity.
+
+    References that were not pruned join every contest on their task and model, and so do runs that do not say what
+    they were asked.
+    """
     grouped: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         grouped.setdefault((outcome.task, outcome.model), []).append(outcome)
-    return tuple(Contest(task, model, _metric(found), _arms(found)) for (task, model), found in grouped.items())
+    found = []
+    for (task, model), alike in grouped.items():
+        asked = {outcome.question: None for outcome in alike if _is_asked(outcome)} or {(): None}
+        for question in asked:
+            runs = [outcome for outcome in alike if not _is_asked(outcome) or outcome.question == question]
+            own = [part for part in question if not all(part in other for other in asked)]
+            found.append(Contest(task, model, ", ".join(own), _metric(runs), _arms(runs)))
+    return tuple(found)
+
+
+def _is_asked(outcome: Outcome) -> bool:
+    return bool(outcome.question) and not outcome.is_dense
 
 
 def _metric(outcomes: Sequence[Outcome]) -> str:

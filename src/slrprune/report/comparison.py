@@ -22,11 +22,11 @@ class SideBySide:
 
 
 def side_by_side(outcomes: Sequence[Outcome]) -> tuple[SideBySide, ...]:
-    """One entry for each task and model among the runs."""
+    """One entry for each task, model and question among the runs."""
     found = []
     for position, contest in enumerate(contests(outcomes)):
         key = f"contest-{position}"
-        title = f"{contest.task}, {contest.model}" if contest.model else contest.task
+        title = ", ".join(filter(None, (contest.task, contest.model, contest.question)))
         accuracy, size_chart, latency = (
             draw(contest, key) for draw in (against_sparsity, against_size, against_latency)
         )

@@ -1,5 +1,6 @@
 """How one run came out: what the charts over several runs need, from a run's folder or from a record."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from slrprune.report.run_folder import RunFolder
 from slrprune.report.values import number, text, whole
 
 _DENSE_ON = {"val": "dense_val_accuracy", "test": "dense_accuracy"}
+_OF_FOLDS = ("fold", "train", "val", "test")
+"""Settings of a task in which the folds of one cross-validation differ."""
+
 _OF_RECORDS = ("task", "method", "dense_accuracy", "status")
 
 
@@ -22,6 +26,8 @@ class Outcome:
     Attributes:
         source: the folder or file it was read from, as a name.
         method, settings: short name, and all settings as one writes them.
+        question: what it was asked, and how: the rules but for their level, the recipe but for its length, the task's
+            settings but for its fold. Runs of another question are no further seeds. Empty where it is not told.
         metric: its name; empty where it is not told, as in older records.
         sparsity: asked for, in [0, 1); `reached` is what came out.
         accuracy: of the final model: after retraining where there was one, otherwise after the cut.
@@ -36,6 +42,7 @@ class Outcome:
     model: str
     method: str
     settings: str
+    question: tuple[str, ...]
     epochs: int | None
     retrain_epochs: int
     seed: int | None
@@ -78,6 +85,7 @@ def of_run(run: RunFolder) -> Outcome:
         model=text(found.get("model")),
         method=settings.partition("(")[0] or run.name,
         settings=settings,
+        question=_question(found),
         epochs=whole(found.get("epochs")),
         retrain_epochs=whole(found.get("retrain_epochs")) or 0,
         seed=whole(found.get("seed")),
@@ -119,6 +127,7 @@ def read_record(path: Path) -> Outcome:
         model=text(found.get("model")),
         method=text(found["method"]),
         settings=text(found.get("method_settings")),
+        question=_question(found),
         epochs=whole(found.get("epochs")),
         retrain_epochs=0,
         seed=whole(found.get("seed")),
@@ -137,6 +146,14 @@ def read_record(path: Path) -> Outcome:
         dense_on_curve_split=number(found.get(_DENSE_ON.get(text(found.get("curve_split")), ""))),
         is_dense=text(found.get("target")) == "dense",
     )
+
+
+def _question(found: Mapping[str, Any]) -> tuple[str, ...]:
+    rules = re.sub(r"\bsparsity=[\d.e-]+", "sparsity", text(found.get("rules")))
+    recipe = re.sub(r"\bepochs=\d+, ", "", text(found.get("recipe")))
+    settings = found.get("task_settings")
+    told = settings if isinstance(settings, Mapping) else {}
+    return (*filter(None, (rules, recipe)), *(f"{name}={told[name]}" for name in sorted(told) if name not in _OF_FOLDS))
 
 
 def _metric_of_record(found: Mapping[str, Any]) -> str:

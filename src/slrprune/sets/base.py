@@ -29,6 +29,11 @@ class ConstraintSet(ABC):
     is_joint: ClassVar[bool] = False
     """True where several tensors share one budget, so that they must be projected together."""
 
+    @property
+    def settings(self) -> str:
+        """Everything that defines the set, as text: sets of equal settings are the same."""
+        return repr(self)
+
     @abstractmethod
     def select(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """Masks of the nearest points, without any check of the values: what the training path calls.

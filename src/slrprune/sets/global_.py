@@ -87,6 +87,11 @@ class Global(ConstraintSet):
         shown = [f"{f.name}={values[f.name]!r}" for f in fields(self) if f.compare and values[f.name] != f.default]
         return f"Global({', '.join(shown)})"
 
+    @property
+    def settings(self) -> str:
+        """As it is written, and what the example input looks like, since costs depend on it."""
+        return repr(self) if self.macs is None else f"{self!r} of {_outline(self.example_input)}"
+
     def at(self, progress: float) -> "Global":
         """The budget that lies the fraction `progress` of the way from dense to this one."""
         check_progress("Global.at", progress)
@@ -160,3 +165,14 @@ def _check_between(name: str, value: int, least: int, dense: int) -> None:
     if not least <= value <= dense:
         rule = f"must be from {least} (one weight of every tensor) to {dense} (all of them)"
         raise ArgumentError("Global", name, value, rule)
+
+
+def _outline(value: Any) -> str:
+    """Dtypes and shapes of the tensors in tuples, lists and dicts; other things as they print themselves."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(_outline, value))})"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name!r}: {_outline(entry)}' for name, entry in value.items())}}}"
+    return repr(value)

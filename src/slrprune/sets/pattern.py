@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import combinations
 
 import torch
@@ -203,6 +204,7 @@ def _best_patterns(energies: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
     integer = torch.int64 if losses.dtype == torch.float64 else torch.int32
     index_bits = (1 << (len(library) - 1).bit_length()) - 1
     indices = torch.arange(len(library), dtype=integer, device=losses.device).unsqueeze(1)
-    losses.view(integer).bitwise_and_(~index_bits).bitwise_or_(indices)
-    least = losses.amin(0).view(integer)  # numbers above 0 are ordered like their bits
+    # Numbers of at least 0 are ordered like their bits. A loss of 0 with an index is a subnormal number, which
+    # `torch.set_flush_denormal` would make 0. (`amin` of 64-bit integers is fifteen times slower on CPUs.)
+    least = reduce(torch.minimum, losses.view(integer).bitwise_and_(~index_bits).bitwise_or_(indices))
     return (least & index_bits).long(), (least & ~index_bits).view(losses.dtype)

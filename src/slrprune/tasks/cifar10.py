@@ -11,9 +11,10 @@ from slrprune.tasks.base import Split
 from slrprune.tasks.cifar10_files import read_cifar10
 from slrprune.tasks.cifar10_models import CIFAR_MODELS, THIN_RESNETS, check_cifar_model, recipes_under
 from slrprune.tasks.recipe import Recipe, SGDRecipe
-from slrprune.tasks.resnet_cifar import ResNetCifar, load_checkpoint
+from slrprune.tasks.resnet_cifar import ResNetCifar
 from slrprune.tasks.split import stratified_holdout
 from slrprune.tasks.tensor_task import Labelled, TensorTask
+from slrprune.tasks.weights_file import load_checkpoint
 
 MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue in [0, 1]: ImageNet's, which the public checkpoints were trained with."""

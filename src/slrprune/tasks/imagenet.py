@@ -16,9 +16,9 @@ from slrprune.tasks.image_stream import StreamedImages
 from slrprune.tasks.image_transforms import transforms_of
 from slrprune.tasks.imagenet_recipes import RECIPES, recipes_of
 from slrprune.tasks.recipe import Recipe
-from slrprune.tasks.resnet_cifar import load_checkpoint
 from slrprune.tasks.tally import Tally
 from slrprune.tasks.timm_models import check_timm_name, import_timm
+from slrprune.tasks.weights_file import load_checkpoint
 
 
 class ImageNet(Task):

@@ -5,17 +5,10 @@ channels, n blocks of two 3x3 convolutions each, 6n + 2 layers, shortcuts of opt
 parameters). Parameter names are those of the widely used checkpoints of akamaster/pytorch_resnet_cifar10.
 """
 
-import pickle
-from os import PathLike
-from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slrprune.errors import ArgumentError, DataError, StateError
+from slrprune.errors import ArgumentError
 
 DEPTHS = (20, 32, 44, 56, 110)
 """The depths of the paper, all of the form 6n + 2."""
@@ -87,31 +80,6 @@ class BasicBlock(nn.Module):
             before = self.new_channels // 2
             features = F.pad(features, (0, 0, 0, 0, before, self.new_channels - before))
         return features
-
-
-def load_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
-    """The state dict in a checkpoint file, on the CPU.
-
-    Takes a `.safetensors` file, or a file of `torch.save` with a state dict, or with a dictionary that holds one under
-    "state_dict" as the `.th` files of akamaster/pytorch_resnet_cifar10 do. Removes the `module.` prefix that
-    DataParallel adds. Nothing but tensors and plain containers is unpickled.
-
-    Raises:
-        DataError: the file is missing, or not a checkpoint that can be read safely.
-        StateError: the file holds something other than a state dict.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise DataError("load_checkpoint", f"no file {file}")
-    try:
-        is_safetensors = file.suffix == ".safetensors"
-        content = load_file(file) if is_safetensors else torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
-        raise DataError("load_checkpoint", f"{file} is damaged, or holds more than tensors") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise StateError("load_checkpoint", f"{file} holds no state dict")
-    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from slrprune.errors import DataError, MissingExtraError
@@ -146,10 +147,19 @@ class HubSource(Source):
         architectures = self._config.architectures or []
         by_itself = any(kind.endswith("ForMaskedLM") for kind in architectures)
         self.is_masked = by_itself if masked is None else masked
-        self.context = int(getattr(self._config, "max_position_embeddings", None) or 2**31)
         self.vocabulary = int(self._config.vocab_size)
         self.padding = int(getattr(self._config, "pad_token_id", None) or 0)
         self._kind = transformers.AutoModelForMaskedLM if self.is_masked else transformers.AutoModelForCausalLM
+        positions = getattr(self._config, "max_position_embeddings", None)
+        self.context = 2**31 if not positions else int(positions) - self._positions_before_the_first()
+
+    def _positions_before_the_first(self) -> int:
+        """RoBERTa and its kin number positions from behind the padding's: their tables are longer than any text."""
+        with torch.device("meta"):
+            network = self._kind.from_config(self._config)
+        tables = [module for name, module in network.named_modules() if name.endswith("position_embeddings")]
+        padded = [table.padding_idx for table in tables if isinstance(table, nn.Embedding)]
+        return max((index + 1 for index in padded if index is not None), default=0)
 
     def tokens(self) -> "HubTokens":
         """The model's own tokenizer.

@@ -54,7 +54,7 @@ def test_file_size_of_a_really_pruned_network(data_dir, tmp_path, invented):
     checkpoint = next(iter(sorted(data_dir.rglob("resnet20*.th"))), None)
     if checkpoint is None:
         pytest.skip(f"needs resnet20*.th below {data_dir}")
-    from slrprune.tasks.resnet_cifar import load_checkpoint
+    from slrprune.tasks.weights_file import load_checkpoint
 
     model = ResNetCifar(20)
     model.load_state_dict(load_checkpoint(checkpoint))

@@ -260,6 +260,18 @@ def test_the_anchors_of_a_checkpoint_go_through_a_comparison(made_coco, tmp_path
     assert torch.equal(model.anchors.sizes, other)
 
 
+def test_other_weights_under_the_same_name_are_another_comparison(made_coco, tmp_path):
+    options = {"system": "yolov3_tiny", "size": [64, 96], "batch_size": 4}
+    state = Coco(made_coco, **options).build_model().state_dict()
+    dense = []
+    for folder, value in (("a", 0.0), ("b", 1.0)):
+        (tmp_path / folder).mkdir()
+        torch.save(state | {"anchors.sizes": state["anchors.sizes"] + value}, tmp_path / folder / "start.pt")
+        task = Coco(made_coco, start=tmp_path / folder / "start.pt", **options)
+        dense.append(DenseSource(task, tmp_path / "runs").fingerprint)
+    assert dense[0] != dense[1]
+
+
 def test_without_pillow_the_extra_is_named(task, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtraError, match=r"Reading photographs needs Pillow\..*slrprune\[detection\]"):

@@ -17,6 +17,7 @@ from slrprune.tasks.tusimple.resnet import ResNet18
 from slrprune.tasks.tusimple.row_anchors import LANES, RowAnchors, places
 from slrprune.tasks.tusimple.segmentation import Segmentation
 from slrprune.tasks.tusimple.tracing import trace
+from slrprune.tasks.weights_file import WeightsFile
 
 Y = np.array(ROWS, dtype=float)
 
@@ -202,13 +203,13 @@ def test_the_backbone_has_the_names_of_timm(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "other.pt")
     torch.save(reference.state_dict(), tmp_path / "resnet18.pt")
     model = SYSTEMS["lanenet"].network().eval()
-    load_backbone(model, tmp_path / "resnet18.pt")
+    load_backbone(model, WeightsFile.of(tmp_path / "resnet18.pt"))
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(model.backbone(images)[-1], reference.forward_features(images), rtol=1e-4, atol=1e-5)
-    load_backbone(model, tmp_path / "other.pt")  # its classifier is left out
+    load_backbone(model, WeightsFile.of(tmp_path / "other.pt"))  # its classifier is left out
     with pytest.raises(StateError, match=r"resnet18\.pt does not hold the weights of the backbone, a ResNet-18"):
-        load_backbone(SYSTEMS["lanenet_reduced"].network(), tmp_path / "resnet18.pt")
+        load_backbone(SYSTEMS["lanenet_reduced"].network(), WeightsFile.of(tmp_path / "resnet18.pt"))
 
 
 def test_published_sizes():

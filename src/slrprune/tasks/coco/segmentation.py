@@ -21,7 +21,7 @@ from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.data_folder import data_folder
 from slrprune.tasks.disk_task import DiskTask
 from slrprune.tasks.recipe import AdamWRecipe
-from slrprune.tasks.resnet_cifar import load_checkpoint
+from slrprune.tasks.weights_file import WeightsFile
 
 MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue in [0, 1] that torchvision's networks are trained with."""
@@ -107,7 +107,7 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
         augmentation = augmentation_named(augment)
         if augmentation.mosaic:
             raise ArgumentError("CocoSegmentation", "augment", augment, "must be one without a mosaic")
-        self.model, self.start = model, start
+        self.model, self.start = model, WeightsFile.of(start)
         self.size = input_size("CocoSegmentation", size)
         complaints = Complaints("CocoSegmentation", strict)
         splits = read_folder(data_folder("CocoSegmentation", data), holdout, complaints, shapes=True)
@@ -143,13 +143,13 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
         models = torchvision_models(_NETWORK)
         segmenter = models.get_model(self.model, weights=None, weights_backbone=None, num_classes=classes)
         if self.start is not None:
-            state = load_checkpoint(self.start)
+            state = self.start.load()
             # torchvision trains some networks with a second head beside the first, which nothing here looks at.
             used = {name: tensor for name, tensor in state.items() if not name.startswith("aux_classifier.")}
             try:
                 load_fitting(segmenter, used)
             except RuntimeError as error:
-                problem = f"{self.start} does not hold weights of {self.model}"
+                problem = f"{self.start.path} does not hold weights of {self.model}"
                 raise StateError("CocoSegmentation", problem) from error
         return PixelLogits(segmenter).to(self.device)
 

@@ -23,7 +23,7 @@ from slrprune.tasks.complaints import Complaints
 from slrprune.tasks.data_folder import data_folder
 from slrprune.tasks.disk_task import DiskTask
 from slrprune.tasks.recipe import AdamWRecipe
-from slrprune.tasks.resnet_cifar import load_checkpoint
+from slrprune.tasks.weights_file import WeightsFile, load_checkpoint
 
 METRICS = MappingProxyType({"mAP50": "mAP@0.5", "mAP50-95": "mAP@0.5:0.95"})
 """What `evaluate` may return: the option's value, and the name in records."""
@@ -96,7 +96,7 @@ class Coco(DiskTask[CocoSource]):
         if not 0 <= holdout < 1:
             raise ArgumentError("Coco", "holdout", holdout, "must be in [0, 1)")
         augmentation = augmentation_named(augment)
-        self.metric, self.start, self.checkpoint = METRICS[score], start, checkpoint
+        self.metric, self.start, self.checkpoint = METRICS[score], WeightsFile.of(start), checkpoint
         complaints = Complaints("Coco", strict)
         splits = read_folder(data_folder("Coco", data), holdout, complaints)
         self.categories = tuple(category.name for category in splits.categories)
@@ -121,11 +121,11 @@ class Coco(DiskTask[CocoSource]):
         """
         model = self.system.network()
         if self.start is not None:
-            state = load_checkpoint(self.start)
+            state = self.start.load()
             try:
                 self.system.load(model, state)
             except RuntimeError as error:
-                raise StateError("Coco", f"{self.start} does not hold weights of {self.system.name}") from error
+                raise StateError("Coco", f"{self.start.path} does not hold weights of {self.system.name}") from error
         return model.to(self.device)
 
     def pretrained(self) -> nn.Module | None:

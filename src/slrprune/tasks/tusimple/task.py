@@ -25,6 +25,7 @@ from slrprune.tasks.tusimple.row_anchors import RowAnchors
 from slrprune.tasks.tusimple.segmentation import Segmentation
 from slrprune.tasks.tusimple.source import TuSimpleSource
 from slrprune.tasks.tusimple.system import LaneSystem
+from slrprune.tasks.weights_file import WeightsFile
 
 SYSTEMS: Mapping[str, LaneSystem] = MappingProxyType(
     {
@@ -107,7 +108,7 @@ class TuSimple(DiskTask[TuSimpleSource]):
     ) -> None:
         if system not in SYSTEMS:
             raise ArgumentError("TuSimple", "system", system, f"must be one of {', '.join(SYSTEMS)}")
-        self.system, self.backbone = SYSTEMS[system], backbone
+        self.system, self.backbone = SYSTEMS[system], WeightsFile.of(backbone)
         complaints = Complaints("TuSimple", strict)
         splits = read_splits(data_folder("TuSimple", data), complaints)
         sources = {split: TuSimpleSource(images, self.system, strict) for split, images in splits.items()}
