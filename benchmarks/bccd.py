@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from bccd_tasks import SIZES, bccd_task
 
-from slrprune.compare import Plan, RunRecord, compare, find, insert
+from slrprune import ADMM, GeometricPenalty
+from slrprune.compare import Arm, MethodArm, Plan, RunRecord, compare, find, insert
 from slrprune.compare.engine import Silent
 from slrprune.compare.keep import Keep, kept_path
 from slrprune.deploy.sparse_file import load_sparse
@@ -36,6 +37,16 @@ from slrprune.tasks.coco.task import Coco
 RESULTS = Path(__file__).parent / "results" / "bccd"
 PAGE = Path(__file__).parents[1] / "docs" / "bccd.md"
 DRAWS = 2000
+
+STRONG = {
+    f"admm_to_{rho}": MethodArm(
+        f"admm_to_{rho}",
+        f"ADMM, rho growing from {rho / 100:g} to {rho}",
+        ADMM(penalty=GeometricPenalty(rho / 100, float(rho))),
+    )
+    for rho in (100, 300, 1000)
+}
+"""ADMM for the small learning rates of AdamW: its pull on the weights is learning rate times rho."""
 
 
 class Copying(Silent):
@@ -86,7 +97,12 @@ def prune(args: argparse.Namespace) -> None:
     target, seeds = (Target.at(args.sparsity),), tuple(args.seeds)
     for method in args.methods.split(","):
         epochs = round(args.epochs * args.short) if method.startswith("slr") else args.epochs
-        compare(task, Plan(find([method]), target, epochs, seeds), runs, observer=observer, keep=keep)
+        compare(task, Plan(arm(method), target, epochs, seeds), runs, observer=observer, keep=keep)
+
+
+def arm(name: str) -> tuple[Arm, ...]:
+    """The arm of that name, of this file's or of the library's."""
+    return (STRONG[name],) if name in STRONG else find([name])
 
 
 def rows(folder: Path) -> Iterator[str]:
@@ -150,7 +166,7 @@ def main() -> None:
     pruning.add_argument("--data", type=Path, required=True, help="folder that bccd_to_coco.py wrote")
     pruning.add_argument("--system", choices=tuple(SIZES), default="yolov3_tiny")
     pruning.add_argument("--dense", type=Path, required=True, help="weights that bccd_dense.py wrote")
-    pruning.add_argument("--methods", default="slr")
+    pruning.add_argument("--methods", default="slr", help=f"of the library, or {', '.join(STRONG)}")
     pruning.add_argument("--sparsity", type=float, default=0.8)
     pruning.add_argument("--epochs", type=int, default=16)
     pruning.add_argument("--short", type=float, default=1.0, help="part of the epochs that SLR gets")
