@@ -45,7 +45,7 @@ def digest(batches: Sequence[Batch]) -> str:
     for batch in batches:
         for tensor in _tensors(batch):
             found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 
