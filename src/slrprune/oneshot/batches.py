@@ -28,12 +28,15 @@ def checked_batches(calibration: Iterable[Batch]) -> list[Batch]:
 
 
 def run_model(model: nn.Module, batch: Batch) -> object:
-    """The model's output for one batch."""
+    """The model's output for one batch.
+
+    The model gets copies of the batch's tensors: one that works in place would change the data of all later passes.
+    """
     if isinstance(batch, Tensor):
-        return model(batch)
+        return model(batch.clone())
     if isinstance(batch, Mapping):
-        return model(**batch)
-    return model(*batch)
+        return model(**{name: _copied(value) for name, value in batch.items()})
+    return model(*map(_copied, batch))
 
 
 def digest(batches: Sequence[Batch]) -> str:
@@ -42,8 +45,12 @@ def digest(batches: Sequence[Batch]) -> str:
     for batch in batches:
         for tensor in _tensors(batch):
             found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def _copied(value: object) -> object:
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _tensors(batch: Batch) -> list[Tensor]:

@@ -44,7 +44,10 @@ def plan_stages(
     trace = _trace(model, batches, Tracer(layers, specs))
     if specs and not trace.is_chain:
         if blocks is not None:
-            problem = "its modules are not a chain: one does not get, as it is, the tensor that the one before returns"
+            problem = (
+                "its modules are not a chain: one does not get, as it is, the tensor that the one before returns, or "
+                "another of its arguments is changed in place"
+            )
             raise UsageError(f"prune(blocks={blocks!r})", problem, "Give blocks='' to walk layer by layer.")
         specs = []
     inside = {layer.name for spec in specs for layer in spec.layers}
