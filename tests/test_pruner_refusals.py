@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -102,6 +103,21 @@ def _scheduler() -> Pruner:
         (lambda: _build(total_steps=True), ArgumentError, r"total_steps must be a positive integer"),
         (lambda: _build(total_steps=10.0), ArgumentError, r"Pruner\(total_steps=10\.0\): total_steps must be"),
         (lambda: _build(read_every=0), ArgumentError, r"Pruner\(read_every=0\): read_every must be an integer of"),
+        (
+            lambda: _build(method="slr"),
+            ArgumentError,
+            r"\(method=.*'slr'.*\): method must be an object of a method's class",
+        ),
+        (
+            lambda: _build(method=SLR),
+            ArgumentError,
+            r"Pruner\(method='SLR'\): .* class\. Call the class, as in method=S",
+        ),
+        (
+            lambda: Pruner([_model()], _sgd(_model()), Global(0.5), total_steps=9),  # type: ignore[arg-type]
+            ArgumentError,
+            r"Pruner\(model='list'\): model must be a torch module\. Several models go into one nn\.ModuleList\.",
+        ),
         (lambda: _build(optimizer=[]), RuleError, r"0\.weight: no optimizer handed to the pruner owns it\."),
         (_scheduler, ArgumentError, r"\(optimizer='StepLR'\): optimizer must be a torch Optimizer, or several"),
         (
@@ -225,6 +241,21 @@ def test_a_loss_that_is_not_one_number(loss: Tensor) -> None:
     with pytest.raises(ArgumentError, match=r"Pruner\.step\(loss=\(.*\)\): loss must hold one number"):
         pruner.step(loss)
     assert pruner.steps == 0
+
+
+@pytest.mark.parametrize("loss", [None, "0.5", [0.5]], ids=str)
+def test_a_loss_that_is_no_number(loss: Any) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"Pruner\.step\(loss=.*\): loss must be a tensor or a number\. Pass the mini"
+    ):
+        _build().step(loss)
+
+
+@pytest.mark.parametrize("loss", [np.float32(0.5), np.float64(0.5), 1, True], ids=repr)
+def test_any_number_is_a_loss(loss: Any) -> None:
+    pruner = _build()
+    pruner.step(loss)
+    assert pruner.steps == 1
 
 
 @pytest.mark.parametrize("call", ["step", "finalize", "penalty", "preview"])

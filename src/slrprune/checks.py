@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from functools import reduce
 from itertools import count
+from numbers import Real
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slrprune.distributed.dtensors import is_dtensor
@@ -27,6 +28,23 @@ def checked_steps(total_steps: int, method: Method) -> int:
     return total_steps
 
 
+def checked_method(given: object) -> Method:
+    """The method itself; raises `ArgumentError` for a name or a class."""
+    if isinstance(given, Method):
+        return given
+    name = given.__name__ if isinstance(given, type) else repr(given)
+    way_out = "Call the class, as in method=SLR()."
+    raise ArgumentError("Pruner", "method", name, "must be an object of a method's class", way_out)
+
+
+def checked_model(given: object) -> nn.Module:
+    """The model itself; raises `ArgumentError` for anything else."""
+    if isinstance(given, nn.Module):
+        return given
+    way_out = "Several models go into one nn.ModuleList."
+    raise ArgumentError("Pruner", "model", type(given).__name__, "must be a torch module", way_out)
+
+
 def checked_optimizers(given: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ...]:
     """The optimizers as a tuple; raises where one is none, or is LBFGS."""
     optimizers = tuple(given) if isinstance(given, Sequence) else (given,)
@@ -39,6 +57,22 @@ def checked_optimizers(given: Optimizer | Sequence[Optimizer]) -> tuple[Optimize
             problem = "LBFGS builds on curvature between its own iterates, which a projection would falsify"
             raise UsageError("Pruner", problem, "Take a first-order optimizer such as SGD or AdamW.")
     return optimizers
+
+
+def checked_loss(loss: Tensor | float, device: torch.device) -> Tensor:
+    """A copy of the loss, 0-dim float64 on `device`; a number is written there without a copy from the host.
+
+    Raises:
+        ArgumentError: it is not one number.
+    """
+    if not isinstance(loss, Tensor):
+        if not isinstance(loss, Real):
+            rule = "must be a tensor or a number"
+            raise ArgumentError("Pruner.step", "loss", loss, rule, "Pass the mini-batch's loss.")
+        return torch.full((), loss, dtype=torch.float64, device=device)
+    if loss.numel() != 1:
+        raise ArgumentError("Pruner.step", "loss", tuple(loss.shape), "must hold one number")
+    return loss.detach().to(device=device, dtype=torch.float64, copy=True).reshape(())
 
 
 def owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) -> tuple[tuple[Optimizer, int], ...]:

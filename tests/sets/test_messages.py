@@ -14,6 +14,7 @@ ARGUMENTS = [
     (lambda: NM(2, 4.0), r"NM\(m=4\.0\): m must be a whole number"),
     (lambda: NM(2, 4, fraction=1.1), r"NM\(fraction=1\.1\): fraction must be in \[0, 1\]"),
     (lambda: Block((), 0.5), r"Block\(shape=\(\)\): shape must be whole numbers of at least 1, as in \(4, 1\)"),
+    (lambda: Block(4, 0.5), r"Block\(shape=4\): shape must be whole numbers of at least 1, as in \(4, 1\)"),
     (lambda: Block((4, 0), 0.5), r"Block\(shape=\(4, 0\)\): shape must be whole numbers"),
     (lambda: Column(0.5, dim=2), r"Column\(dim=2\): dim must be 0 or 1"),
     (lambda: KernelPattern(patterns=()), r"patterns must be matrices of one shape, with at least one True each"),

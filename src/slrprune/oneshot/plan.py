@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from slrprune.errors import DataError, RuleError, UsageError
-from slrprune.oneshot.batches import Batch, run_model
+from slrprune.oneshot.batches import Batch, try_model
 from slrprune.oneshot.blocks import find_blocks
 from slrprune.oneshot.chain import Chain
 from slrprune.oneshot.layers import PrunableLayer
@@ -65,7 +65,7 @@ def plan_stages(
 
 def _trace(model: nn.Module, batches: Sequence[Batch], tracer: Tracer) -> Trace:
     with tracer:
-        run_model(model, batches[0])
+        try_model(model, batches[0])
     return tracer.result()
 
 
