@@ -10,7 +10,7 @@ from slrprune.distributed.dtensors import is_dtensor
 from slrprune.distributed.shards import reshard, shards_of
 from slrprune.errors import ArgumentError, RuleError, ShapeError, UsageError, closest
 from slrprune.methods.masked import keep_
-from slrprune.rules import Target, canonical_name, find_targets
+from slrprune.rules import Target, canonical_name, find_targets, targets_by_name
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def _present_masks(model: nn.Module) -> dict[str, Tensor]:
 
 def _paired(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Target, Tensor]]:
     """Each mask beside what it covers: the rows of this rank, on the same device; raises before anything is written."""
-    targets = {name: target for target in find_targets(model) for name in target.names}
+    targets = targets_by_name(model)
     pairs = []
     for given, mask in masks.items():
         name = canonical_name(given)

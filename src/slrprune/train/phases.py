@@ -11,7 +11,7 @@ from slrprune.distributed import Replicas
 from slrprune.errors import StateError
 from slrprune.masks import MaskKeeper
 from slrprune.pruner import Pruner
-from slrprune.rules import Rules
+from slrprune.rules import Rules, targets_by_name
 from slrprune.train.average import Average
 from slrprune.train.distillation import Teacher
 from slrprune.train.loop import DataOrder, Loop
@@ -58,8 +58,12 @@ class Phase:
 
     def masks(self) -> dict[str, Tensor]:
         """Masks of the moment, by name."""
-        weights = dict(self.model.named_parameters())
-        return {name: weights[name].detach() != 0 for name in self.pruned}
+        return {name: weight.detach() != 0 for name, weight in self.weights(self.model).items()}
+
+    def weights(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """Of the phase's model, or of a copy of it, the weights that are cut, by the names that the pruner uses."""
+        targets = targets_by_name(model)
+        return {name: targets[name].parameter for name in self.pruned}
 
     def cut_copy(self) -> nn.Module:
         """What the run would leave if it ended now."""
