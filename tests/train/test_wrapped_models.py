@@ -1,4 +1,4 @@
-"""Models whose parameters have a wrapper's prefix in their names: their runs tell of the same weights by the same names."""
+"""Models with other names for their weights than the pruner has: what is told is told of the right ones."""
 
 import json
 
@@ -63,3 +63,14 @@ def test_times_and_sizes_find_their_rows(configured, inner, timed, name, is_wrap
     assert (row["name"], row["seconds"], row["macs_left"], row["primal_residual"]) == (name, 0.25, 16, 2.0)
     assert 0 < row["bytes_sparse"] <= row["bytes_dense"]
     assert bias["bytes_sparse"] == bias["bytes_dense"] == 16
+
+
+def test_a_parametrized_layer_that_stays_dense_has_its_row():
+    model = nn.Sequential(nn.Linear(8, 4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    rules = {"1": None, "*": Unstructured(0.5)}
+    report = Pruner(model, optimizer, rules, total_steps=1, method=OneShot()).finalize()
+    rows = {row["name"]: row for row in layer_rows(model, report, torch.ones(1, 8), seconds={}, residuals={})}
+    assert list(rows) == ["0.weight", "0.bias", "1.bias", "1.weight"]
+    assert (rows["0.weight"]["macs"], rows["1.weight"]["macs"]) == (32, None)
+    assert (rows["1.weight"]["shape"], rows["1.weight"]["skipped"]) == ([2, 4], "rule '1': None")
