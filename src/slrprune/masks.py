@@ -88,6 +88,15 @@ class MaskKeeper:
                     keep_(_local(value), mask.to(value.device))
 
 
+def keeper_of(model: nn.Module, optimizer: Optimizer, masks: Mapping[str, Tensor]) -> MaskKeeper | None:
+    """A `MaskKeeper` for these masks; None where all entries are kept, as after a cut to sparsity 0.
+
+    Raises:
+        RuleError, ShapeError, ArgumentError: see `apply_masks_`.
+    """
+    return None if all(bool(mask.all()) for mask in masks.values()) else MaskKeeper(model, optimizer, masks)
+
+
 def _present_masks(model: nn.Module) -> dict[str, Tensor]:
     targets = [target for target in find_targets(model) if target.is_default and not target.obstacle]
     return {target.name: target.parameter.detach() != 0 for target in targets}

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from slrprune.distributed import Replicas, World
 from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import UsageError
-from slrprune.masks import MaskKeeper
+from slrprune.masks import MaskKeeper, keeper_of
 from slrprune.methods.base import Method
 from slrprune.pruner import Pruner
 from slrprune.records import SparsityReport
@@ -126,8 +126,8 @@ class HostedPruning:
 
     def _hold(self) -> None:
         masks = self.pruner.masks()
-        if not all(bool(mask.all()) for mask in masks.values()):
-            self._keepers = [MaskKeeper(self.pruner.model, optimizer, masks) for optimizer in self._optimizers]
+        keepers = (keeper_of(self.pruner.model, optimizer, masks) for optimizer in self._optimizers)
+        self._keepers = [keeper for keeper in keepers if keeper is not None]
 
     def _let_go(self) -> None:
         for keeper in self._keepers:

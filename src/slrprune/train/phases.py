@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from slrprune.distributed import Replicas
 from slrprune.errors import StateError
-from slrprune.masks import MaskKeeper
+from slrprune.masks import keeper_of
 from slrprune.pruner import Pruner
 from slrprune.rules import Rules, targets_by_name
 from slrprune.train.average import Average
@@ -173,11 +173,12 @@ class RetrainPhase(Phase):
         loop = Loop(pruning.model, plan.task, plan.retraining_recipe, **parts)  # type: ignore[arg-type]
         super().__init__(plan, pruning.model, loop)
         self.pruned = pruning.pruned
-        self._keeper = MaskKeeper(self.model, loop.optimizer, pruning.pruner.masks())
+        self._keeper = keeper_of(self.model, loop.optimizer, pruning.pruner.masks())
 
     def finish(self) -> None:
         """Lets the weights go; with an average the model takes that."""
-        self._keeper.remove()
+        if self._keeper is not None:
+            self._keeper.remove()
         if self.average is not None:
             self.average.copy_to_(self.model, self.pruned)
 
