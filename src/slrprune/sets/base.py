@@ -79,6 +79,10 @@ class ConstraintSet(ABC):
             self.check(name, weight.shape)
         return self
 
+    def bind_part(self, model: nn.Module, weights: Mapping[str, Tensor]) -> "ConstraintSet":
+        """As `bind`, for a part of the weights that share the set; a joint budget may be larger than this part."""
+        return self.bind(model, weights)
+
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Raises where masks of a weight that is cut along dimension 0 over several ranks cannot be had.
 
