@@ -115,6 +115,8 @@ class ConstraintSet(ABC):
 
     def __and__(self, other: "ConstraintSet") -> "ConstraintSet":
         """Both at once, where the exact projection is known; see `Intersection`."""
+        if not isinstance(other, ConstraintSet):
+            return NotImplemented
         from slrprune.sets.intersection import intersect  # here, because it knows the sets, which know this class
 
         return intersect(self, other)
