@@ -1,8 +1,9 @@
 """What a `Pruner` checks before it starts, and the check of the weights that it repeats at every step."""
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import reduce
-from itertools import count
 from numbers import Real
 
 import torch
@@ -22,7 +23,7 @@ def checked_steps(total_steps: int, method: Method) -> int:
         raise ArgumentError("Pruner", "total_steps", total_steps, "must be a positive integer", way_out)
     if int(method.ramp.end * total_steps) < method.interval and method.ramp.end > 0:
         rule = f"is too short for the schedule: {type(method).__name__} ramps up until {method.ramp.end:.0%} of the run"
-        needed = next(n for n in count(total_steps) if int(method.ramp.end * n) >= method.interval)
+        needed = _least_steps(method.ramp.end, method.interval)
         way_out = f"Plan at least {needed} steps, or lower interval={method.interval}."
         raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
     return total_steps
@@ -130,3 +131,10 @@ def refuse_non_finite(problem: Problem) -> None:
     if bool(bad.any()):
         name = problem.names[int(bad.nonzero()[0, 0])]
         raise NonFiniteError(name, "the weight", "Load the last checkpoint; nothing has been changed.")
+
+
+def _least_steps(end: float, interval: int) -> int:
+    """The least n with int(end * n) >= interval, for end in (0, 1]; beyond 2**53 steps one that will do."""
+    needed = math.ceil(interval / Fraction(end))
+    # The product of floats may be rounded up to the interval one step before the exact one gets there.
+    return needed - 1 if needed < 2**53 and int(end * (needed - 1)) >= interval else needed

@@ -32,7 +32,7 @@ from slrprune.methods.lagrangian import LagrangianMethod
 from slrprune.methods.masked import keep_
 from slrprune.methods.slr import SLR
 from slrprune.records import RecordBuffer, SparsityReport, UpdateRecord
-from slrprune.rules import Rules, find_targets
+from slrprune.rules import Rules, targets_by_name
 from slrprune.state import pack, unpack
 
 _LAST = "Build the pruner last, after everything that replaces, moves, wraps or shards parameters."
@@ -229,8 +229,8 @@ class Pruner:
             raise UsageError("Pruner.preview", "a sharded model cannot be copied", "Write `with pruner.cut(): ...`.")
         self._meet_weights()
         copy = deepcopy(self.model)
-        parameters = {target.name: target.parameter for target in find_targets(copy)}
-        self._cut_([parameters[name] for name in self.problem.names])
+        targets = targets_by_name(copy)
+        self._cut_([targets[name].parameter for name in self.problem.names])
         return copy
 
     @contextmanager

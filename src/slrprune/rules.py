@@ -122,6 +122,17 @@ def find_targets(model: nn.Module) -> list[Target]:
     return list(found.values())
 
 
+def targets_by_name(model: nn.Module) -> dict[str, Target]:
+    """All parameters of `model` by canonical name, tied ones under each of theirs.
+
+    What a pruner calls a weight is looked up here: `named_parameters()` has the prefixes of wrappers in its names.
+
+    Raises:
+        RuleError: as `find_targets`.
+    """
+    return {name: target for target in find_targets(model) for name in target.names}
+
+
 def assign(model: nn.Module, rules: Rules) -> tuple[list[Assignment], list[Skipped]]:
     """Applies `rules` to `model`.
 
