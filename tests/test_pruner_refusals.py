@@ -196,9 +196,15 @@ def test_the_length_for_a_ramp_that_is_over_at_once_is_not_counted_up(end: float
         _build(total_steps=10, method=SLR(interval=10, ramp=CubicRamp(0.0, Watched(end))))
 
 
-def test_without_a_ramp_every_length_will_do() -> None:
-    pruner = _build(total_steps=1, method=ClassicSLR(interval=20, ramp=NoRamp()))
-    pruner.step(1.0)
+def test_without_a_ramp_one_interval_will_do() -> None:
+    """A run without any update before its end would be a mere cut under the method's name."""
+    with pytest.raises(
+        ArgumentError, match=r"\(total_steps=19\): .* ClassicSLR updates every 20 steps, .*; OneShot\(\)"
+    ):
+        _build(total_steps=19, method=ClassicSLR(interval=20, ramp=NoRamp()))
+    pruner = _build(total_steps=20, method=ClassicSLR(interval=20, ramp=NoRamp()))
+    for _ in range(20):
+        pruner.step(1.0)
     assert len(pruner.records()) == 1
     assert pruner.finalize().nnz == 20
 

@@ -158,7 +158,11 @@ REFUSALS: list[tuple[Callable[[], Pruner], Callable[[State], Any], str]] = [
         lambda state: state,
         r"method is SLR\(.*sigma=1\.0.* in the state and SLR\(.*sigma=0\.3.* here\. They must agree",
     ),
-    (lambda: _pruner(method=ClassicSLR()), lambda state: state, r"method is SLR\(.* in the state and ClassicSLR\("),
+    (
+        lambda: _pruner(method=ClassicSLR(interval=5)),
+        lambda state: state,
+        r"method is SLR\(.* in the state and ClassicSLR\(",
+    ),
     (lambda: _pruner(total_steps=11), lambda state: state, "total_steps is 10 in the state and 11 here"),
     (
         lambda: _pruner(_model(width=9)),

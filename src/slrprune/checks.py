@@ -26,6 +26,10 @@ def checked_steps(total_steps: int, method: Method) -> int:
         needed = _least_steps(method.ramp.end, method.interval)
         way_out = f"Plan at least {needed} steps, or lower interval={method.interval}."
         raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
+    if total_steps < method.interval:
+        rule = f"is too short: {type(method).__name__} updates every {method.interval} steps, and would only cut once"
+        way_out = f"Plan at least {method.interval} steps, or lower interval={method.interval}; OneShot() only cuts."
+        raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
     return total_steps
 
 
