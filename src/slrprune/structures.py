@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from slrprune.errors import ArgumentError, ShapeError, UsageError, closest
+from slrprune.errors import ArgumentError, ShapeError, UsageError, suggestion
 from slrprune.rules import Target as Weight
 from slrprune.rules import find_targets
 from slrprune.sets import NM, Block, Channel, Column, ConstraintSet, KernelPattern, Unstructured
@@ -102,7 +102,7 @@ def targets(name: str, sparsities: tuple[float, ...], model: nn.Module, where: s
     known = {structure.name: structure for structure in STRUCTURES}
     if name not in known:
         rule = f"must be one of {', '.join([GLOBAL, *known])}"
-        raise ArgumentError(where, "set", name, rule, f"The closest is {closest(name, known, 1)[0]!r}.")
+        raise ArgumentError(where, "set", name, rule, suggestion(name, [GLOBAL, *known]))
     structure = known[name]
     levels: tuple[float | None, ...] = sparsities or (None,)
     return tuple(structure.target(sparsity, model, where) for sparsity in levels)

@@ -82,12 +82,14 @@ def test_the_quick_examples_run(slrprune, verb):
 
 
 @pytest.mark.parametrize(
-    ("word", "closest"), [("compar", "compare"), ("sensitivty", "sensitivity"), ("export_", "export"), ("xyz", "")]
+    ("word", "closest"), [("compar", "compare"), ("sensitivty", "sensitivity"), ("export_", "export"), ("PLAN", "plan")]
 )
 def test_an_unknown_verb_is_told_the_closest(slrprune, word, closest):
     result = slrprune(word)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"Error: there is no verb '{word}'. The closest is '{closest}" in result.stderr
+    assert f"Error: there is no verb '{word}'. The closest is '{closest}'." in result.stderr
+    far = slrprune("xyz")
+    assert "Error: there is no verb 'xyz'. slrprune --help lists what there is." in far.stderr
 
 
 def test_completion_offers_the_verbs(slrprune, monkeypatch):

@@ -40,6 +40,8 @@ def test_settings_are_arguments_of_the_function(slrprune):
     assert noisy["dense"] < plain["dense"] - 10
     result = slrprune("inspect", "my_task.py:make_task", "--option", "noose=4")
     assert "inspect: my_task.py:make_task has no setting 'noose'. The closest is 'noise'." in result.stderr
+    result = slrprune("inspect", "my_task.py:make_task", "--option", "fold=4")
+    assert "inspect: my_task.py:make_task has no setting 'fold'. Its settings: noise, device." in result.stderr
 
 
 def test_no_file_is_overwritten(slrprune):
@@ -59,6 +61,8 @@ def test_no_file_is_overwritten(slrprune):
         ("my_task.py:make", "'my_task.py' has no function 'make'. Closest: make_task, "),
         ("timm:resnet18", "timm:resnet18 is a model without data. Return it from a task of your own, with its data"),
         ("bad.py:make", "bad.py:make returned a int. It must return a slrprune.tasks.Task: slrprune new-task writes"),
+        ("my_task.py", "my_task.py names no function in the file. Write it behind a colon: my_task.py:make_task."),
+        ("nowhere", "there is no task 'nowhere'. Built in are digits, "),
         ("blob", "there is no task 'blob'. Did you mean 'blobs'? Built in are digits, "),
     ],
 )
