@@ -74,7 +74,19 @@ def test_flags_and_overrides_have_no_line(written):
         ("epochs", None),
         ("checkpoint.every", None),
     ]
-    assert found[0].rule == "must have the form key=value"
+    assert found[0].rule == "must have the form key=value, as in --set set=filters"
+
+
+@pytest.mark.parametrize(("entry", "name"), [("filters", "filters"), ("filterz", "filters"), ("2:4", "2:4")])
+def test_a_set_given_as_to_other_verbs_is_told_its_spelling(entry, name):
+    with pytest.raises(ConfigError, match=rf"must have the form key=value; the set {name} is --set set={name}\."):
+        make_config([entry], task="digits")
+    assert make_config([f"set={name}"], task="digits").set == name
+
+
+def test_a_pattern_that_yaml_takes_for_a_number_is_meant(written):
+    assert load_config(written("task: digits\nset: 2:4\n")).set == "2:4"
+    assert [problem.field for problem in problems(written("task: digits\nset: 123\n"))] == ["set"]
 
 
 @pytest.mark.parametrize(
