@@ -72,6 +72,22 @@ def test_every_command_of_a_page_is_understood(page):
             understood(" ".join(command.split()))
 
 
+def verbs_with(option):
+    commands = typer.main.get_command(app).commands
+    return {verb for verb, command in commands.items() if any(option in entry.opts for entry in command.params)}
+
+
+def test_the_page_says_which_verb_takes_which_option():
+    text = (REPOSITORY / "docs/cli.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(--[^`]*)` \|.*\| ([^|]*) \|$", text, re.MULTILINE)
+    assert len(rows) == 5
+    told = {option: set(re.findall(r"`([a-z]+)`", verbs)) for option, verbs in rows}
+    assert told["--set NAME"] | told["--set key=value"] == verbs_with("--set")
+    for option in ("--sparsity S", "--dense PATTERN", "--rule 'pattern=SET'"):
+        assert told[option] == verbs_with(option.split()[0]), option
+    assert verbs_with("--option") == told["--sparsity S"] - {"demo", "oneshot"}
+
+
 @pytest.mark.parametrize("verb", ["tasks", "new-task", "inspect"])
 def test_the_quick_examples_run(slrprune, verb):
     if verb == "inspect":
