@@ -47,10 +47,15 @@ class Structure:
             raise ArgumentError(where, "sparsity", sparsity, f"{rule} (set {self.name})")
         constraint = self.make(0.0 if sparsity is None else sparsity)
         weights = [weight for weight in find_targets(model) if weight.is_default and not weight.obstacle]
-        fitting = [weight for weight in weights if not self.misfit(constraint, weight)]
+        misfits = {weight.name: self.misfit(constraint, weight) for weight in weights}
+        fitting = [weight for weight in weights if not misfits[weight.name]]
         if not fitting:
-            problem = f"no weight of {type(model).__name__} fits {constraint!r}"
-            raise UsageError(where, problem, "Take another --set.")
+            kind = type(model).__name__
+            if not weights:
+                raise UsageError(where, f"no weight of {kind} is pruned by default", "Rules may name others.")
+            name, reason = next(iter(misfits.items()))
+            problem = f"no weight of {kind} fits the set {self.name}, for example {name}: {reason}"
+            raise UsageError(where, problem, "Take another set.")
         level = "" if sparsity is None else f"-{100 * sparsity:.6g}%"
         label = self.name.replace(":", "-") + level
         return Target(label, {weight.name: constraint for weight in fitting}, sparsity)

@@ -187,7 +187,8 @@ def test_plan_says_how_to_make_a_model_plain(slrprune, module, function, sentenc
 def test_errors_of_a_set_name_the_verb(slrprune, module, verb):
     assert slrprune(verb, "my_models:small", "--set", "2:5").stderr.startswith(f"slrprune: {verb}(set='2:5'): set must")
     text = slrprune(verb, "my_models:small", "--set", "filters", "--sparsity", "0.5").stderr
-    assert text == f"slrprune: {verb}: no weight of Sequential fits Channel(sparsity=0.5, dim=0). Take another --set.\n"
+    problem = "no weight of Sequential fits the set filters, for example 0.weight: the set filters is for convolutions"
+    assert text == f"slrprune: {verb}: {problem}. Take another set.\n"
 
 
 def test_models_of_transformers_from_a_folder(module):
