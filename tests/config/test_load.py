@@ -164,8 +164,16 @@ def test_a_configuration_cannot_be_changed():
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):
-    with pytest.raises(DataError, match="the configuration cannot be read"):
+    way_out = r"\. Name a YAML file, such as the config\.yaml in the folder of a run\.$"
+    with pytest.raises(
+        DataError, match=r"nowhere\.yaml: the .* cannot be read \(no such file or directory\)" + way_out
+    ):
         load_config(tmp_path / "nowhere.yaml")
+    with pytest.raises(DataError, match=r"cannot be read \(is a directory\)" + way_out):
+        load_config(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes("task: \u00e4\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"cannot be read \('utf-8' codec .*\)\. Save it as UTF-8\.$"):
+        load_config(tmp_path / "latin.yaml")
 
 
 def test_the_schema_holds_every_field_with_its_range():

@@ -28,8 +28,12 @@ def load_config(path: Path, overrides: Sequence[str] = (), **settings: Any) -> R
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"the configuration cannot be read ({error})") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        way_out = "Name a YAML file, such as the config.yaml in the folder of a run."
+        raise DataError(str(path), f"the configuration cannot be read ({reason})", way_out) from error
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"the configuration cannot be read ({error})", "Save it as UTF-8.") from error
     content, lines = read_yaml(text)
     return _checked(content, lines, str(path), overrides, settings)
 
