@@ -11,7 +11,10 @@ QUICK = ("--methods", "slr", "one_shot", "--sparsity", "0.5", "--seeds", "1", "-
 def test_the_template_runs_as_it_is(slrprune):
     result = slrprune("new-task")
     assert result.exit_code == 0
-    assert "  slrprune prune my_task.py:make_task" in result.stdout.splitlines()
+    printed = [line.strip() for line in result.stdout.splitlines()[1:]]
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert "\n".join(["```console", "slrprune new-task my_task.py", *printed, "```"]) in page
+    assert printed[-1] == "slrprune prune my_task.py:make_task"
     assert 35 <= len(Path("my_task.py").read_text().splitlines()) <= 55
     found = json.loads(slrprune("inspect", "my_task.py:make_task", "--json").stdout)
     assert found["pruned_numel"] == 19456
