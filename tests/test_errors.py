@@ -89,7 +89,7 @@ def test_closest_lists_the_most_similar_first() -> None:
     ],
 )
 def test_only_what_is_near_is_suggested(word: str, near: str) -> None:
-    names = ["uniform", "lamp", "fcn_resnet50", "one_shot", "imagenet", "tusimple", "nm"]
+    names = ["uniform", "lamp", "fcn_resnet50", "one_shot", "imagenet", "tusimple", "nm", "inspect"]
     assert suggestion(word, names) == (f"The closest is {near!r}." if near else "")
     assert suggestion(word, names, "; the closest is {}") == (f"; the closest is {near}" if near else "")
     assert suggestion(word, []) == ""

@@ -121,9 +121,9 @@ def _likeness(word: str, choice: str) -> float:
 
 
 def _is_near(word: str, choice: str) -> bool:
-    """More than half of the letters are the same, or one begins with the other, as "fcn" and "fcn_resnet50" do."""
+    """Most of the letters are the same, or one begins with the other, as "fcn" and "fcn_resnet50" do."""
     begins = min(len(word), len(choice)) >= 3 and (word.startswith(choice) or choice.startswith(word))
-    return begins or _likeness(word, choice) > 0.5
+    return begins or _likeness(word, choice) >= 0.6  # difflib's own measure
 
 
 def _sentence(problem: str, way_out: str) -> str:
