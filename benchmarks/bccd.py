@@ -44,7 +44,7 @@ STRONG = {
         f"ADMM, rho growing from {rho / 100:g} to {rho}",
         ADMM(penalty=GeometricPenalty(rho / 100, float(rho))),
     )
-    for rho in (100, 300, 1000)
+    for rho in (300, 1000, 3000)
 }
 """ADMM for the small learning rates of AdamW: its pull on the weights is learning rate times rho."""
 

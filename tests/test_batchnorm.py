@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slrprune import reestimate_batchnorm
-from slrprune.errors import UsageError
+from slrprune.errors import ArgumentError, UsageError
 
 
 def _model() -> nn.Sequential:
@@ -134,6 +134,13 @@ def test_no_batch() -> None:
     with pytest.raises(UsageError, match=message):
         reestimate_batchnorm(model, [])
     assert _same(before, _everything(model))
+
+
+def test_one_tensor_is_no_batches() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"batches must be an iterable of batches, not one tensor\. Put a single batch"
+    ):
+        reestimate_batchnorm(_model(), _batches()[0])
 
 
 def test_a_failing_batch_leaves_everything_as_it_was() -> None:

@@ -1,8 +1,10 @@
 """The life of a pruner, from building to the masks that remain."""
 
+import copy
 import gc
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -361,3 +363,20 @@ def test_large_float16_weights_are_not_taken_for_infinite() -> None:
     pruner = Pruner(model, torch.optim.SGD(model.parameters(), lr=0.0), Unstructured(0.5), total_steps=4)
     pruner.step(1.0)
     assert pruner.steps == 1
+
+
+def test_a_classifier_that_lost_classes_is_mentioned() -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
+    expected = "3.weight, the model's last layer, lost 2 of its 4 outputs; are they classes? then {'3': None, '*': ...}"
+    cases: list[tuple[Any, tuple[str, ...]]] = [
+        (Channel(0.5), (expected,)),
+        ({"3": None, "*": Channel(0.5)}, ()),
+        (Channel(0.5, dim=1), ()),
+        (Unstructured(0.5), ()),
+    ]
+    for rules, warnings in cases:
+        model = copy.deepcopy(nn.Sequential(*layers))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        pruner = Pruner(model, optimizer, rules, total_steps=1, method=OneShot())
+        assert pruner.report().warnings == ()
+        assert pruner.finalize().warnings == warnings

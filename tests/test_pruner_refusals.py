@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -102,6 +104,21 @@ def _scheduler() -> Pruner:
         (lambda: _build(total_steps=True), ArgumentError, r"total_steps must be a positive integer"),
         (lambda: _build(total_steps=10.0), ArgumentError, r"Pruner\(total_steps=10\.0\): total_steps must be"),
         (lambda: _build(read_every=0), ArgumentError, r"Pruner\(read_every=0\): read_every must be an integer of"),
+        (
+            lambda: _build(method="slr"),
+            ArgumentError,
+            r"\(method=.*'slr'.*\): method must be an object of a method's class",
+        ),
+        (
+            lambda: _build(method=SLR),
+            ArgumentError,
+            r"Pruner\(method='SLR'\): .* class\. Call the class, as in method=S",
+        ),
+        (
+            lambda: Pruner([_model()], _sgd(_model()), Global(0.5), total_steps=9),  # type: ignore[arg-type]
+            ArgumentError,
+            r"Pruner\(model='list'\): model must be a torch module\. Several models go into one nn\.ModuleList\.",
+        ),
         (lambda: _build(optimizer=[]), RuleError, r"0\.weight: no optimizer handed to the pruner owns it\."),
         (_scheduler, ArgumentError, r"\(optimizer='StepLR'\): optimizer must be a torch Optimizer, or several"),
         (
@@ -148,6 +165,35 @@ def test_a_run_too_short_for_its_schedule(method: Method, total_steps: int, need
     with pytest.raises(ArgumentError, match=f"Plan at least {needed} steps"):
         _build(total_steps=needed - 1, method=method)
     _build(total_steps=needed, method=method)  # what the sentence promises
+
+
+@pytest.mark.parametrize("interval", [1, 3, 10, 49])
+@pytest.mark.parametrize("end", [0.001, 0.07, 0.1, 0.29, 0.3, 1 / 3, 0.5, 0.7, 0.999, 1.0])
+def test_the_length_that_is_asked_for_is_the_least(end: float, interval: int) -> None:
+    least = next(n for n in count(1) if int(end * n) >= interval)
+    method = SLR(interval=interval, ramp=CubicRamp(0.0, end))
+    for steps in {1, least - 1} & set(range(1, least)):
+        with pytest.raises(ArgumentError, match=f"Plan at least {least} steps, or"):
+            _build(total_steps=steps, method=method)
+    _build(total_steps=least, method=method)
+
+
+@pytest.mark.parametrize(
+    ("end", "needed"),
+    [(1e-7, 10**8), (2.0**-60, 10 * 2**60), (2.0**-1074, 10 * 2**1074)],
+    ids=["1e-7", "2**-60", "the least of all floats"],
+)
+def test_the_length_for_a_ramp_that_is_over_at_once_is_not_counted_up(end: float, needed: int) -> None:
+    class Watched(float):
+        products = 0
+
+        def __mul__(self, other: float) -> float:
+            Watched.products += 1
+            assert Watched.products < 10, "it counts"
+            return float(self) * other
+
+    with pytest.raises(ArgumentError, match=f"Plan at least {needed} steps, or lower interval=10"):
+        _build(total_steps=10, method=SLR(interval=10, ramp=CubicRamp(0.0, Watched(end))))
 
 
 def test_without_a_ramp_every_length_will_do() -> None:
@@ -225,6 +271,21 @@ def test_a_loss_that_is_not_one_number(loss: Tensor) -> None:
     with pytest.raises(ArgumentError, match=r"Pruner\.step\(loss=\(.*\)\): loss must hold one number"):
         pruner.step(loss)
     assert pruner.steps == 0
+
+
+@pytest.mark.parametrize("loss", [None, "0.5", [0.5]], ids=str)
+def test_a_loss_that_is_no_number(loss: Any) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"Pruner\.step\(loss=.*\): loss must be a tensor or a number\. Pass the mini"
+    ):
+        _build().step(loss)
+
+
+@pytest.mark.parametrize("loss", [np.float32(0.5), np.float64(0.5), 1, True], ids=repr)
+def test_any_number_is_a_loss(loss: Any) -> None:
+    pruner = _build()
+    pruner.step(loss)
+    assert pruner.steps == 1
 
 
 @pytest.mark.parametrize("call", ["step", "finalize", "penalty", "preview"])

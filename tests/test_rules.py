@@ -84,6 +84,47 @@ def test_patterns(rules: Mapping[Any, Unstructured], selected: list[str]) -> Non
     assert all(reasons[name] == "no rule selects it" for name in DEFAULT if name not in selected)
 
 
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        self.fc = nn.Linear(4, 4)
+
+
+BLOCKS = [f"h.{block}.{name}.weight" for block in (0, 1) for name in ("attn.0", "attn.1", "fc")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "selected"),
+    [
+        ("h", BLOCKS),
+        ("h.0", BLOCKS[:3]),
+        ("h.0.attn", BLOCKS[:2]),
+        ("h.?.attn", [*BLOCKS[:2], *BLOCKS[3:5]]),
+        ("*.attn", [*BLOCKS[:2], *BLOCKS[3:5]]),
+        (r"re:h\.0", BLOCKS[:3]),
+        (r"re:h\.\d\.attn", [*BLOCKS[:2], *BLOCKS[3:5]]),
+        ("module.h.1", BLOCKS[3:]),
+        (Block, BLOCKS),
+        (nn.Sequential, [*BLOCKS[:2], *BLOCKS[3:5]]),
+        (nn.ModuleDict, [*BLOCKS, "head.weight"]),  # the model itself
+    ],
+)
+def test_a_block_stands_for_all_that_is_inside(pattern: Any, selected: list[str]) -> None:
+    model = nn.ModuleDict({"h": nn.ModuleList([Block(), Block()]), "head": nn.Linear(4, 2)})
+    assert list(_table(model, {pattern: HALF})) == selected
+    rest = [name for name in [*BLOCKS, "head.weight"] if name not in selected]
+    if rest:
+        assert list(_table(model, {pattern: None, "*": MOST})) == rest
+
+
+def test_a_weight_tied_across_blocks_lies_in_both() -> None:
+    model = nn.ModuleDict({"a": nn.Sequential(nn.Linear(4, 4)), "b": Block(), "c": nn.Linear(4, 4)})
+    model["b"].fc.weight = model["a"][0].weight
+    for pattern in ("a", "b.fc", nn.Sequential, Block):
+        assert "a.0.weight" in _table(model, {pattern: HALF})
+
+
 def test_first_match_wins() -> None:
     table = _table(Net(), {"fc": None, "stage1.*": MOST, nn.ConvTranspose2d: Unstructured(0.1), "*": HALF})
     assert table == {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from slrprune.errors import UsageError
+from slrprune.errors import ArgumentError, UsageError
 
 
 @torch.no_grad()
@@ -28,8 +28,13 @@ def reestimate_batchnorm(
         How many layers were re-estimated; a layer that no batch reached keeps its statistics.
 
     Raises:
+        ArgumentError: one tensor in place of batches.
         UsageError: no batch was given; the statistics are as before.
     """
+    if isinstance(batches, Tensor):
+        shape, way_out = tuple(batches.shape), "Put a single batch into a list."
+        rule = "must be an iterable of batches, not one tensor"
+        raise ArgumentError("reestimate_batchnorm", "batches", shape, rule, way_out)
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not layers:
         return 0

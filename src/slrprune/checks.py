@@ -1,11 +1,13 @@
 """What a `Pruner` checks before it starts, and the check of the weights that it repeats at every step."""
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import reduce
-from itertools import count
+from numbers import Real
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slrprune.distributed.dtensors import is_dtensor
@@ -21,10 +23,27 @@ def checked_steps(total_steps: int, method: Method) -> int:
         raise ArgumentError("Pruner", "total_steps", total_steps, "must be a positive integer", way_out)
     if int(method.ramp.end * total_steps) < method.interval and method.ramp.end > 0:
         rule = f"is too short for the schedule: {type(method).__name__} ramps up until {method.ramp.end:.0%} of the run"
-        needed = next(n for n in count(total_steps) if int(method.ramp.end * n) >= method.interval)
+        needed = _least_steps(method.ramp.end, method.interval)
         way_out = f"Plan at least {needed} steps, or lower interval={method.interval}."
         raise ArgumentError("Pruner", "total_steps", total_steps, rule, way_out)
     return total_steps
+
+
+def checked_method(given: object) -> Method:
+    """The method itself; raises `ArgumentError` for a name or a class."""
+    if isinstance(given, Method):
+        return given
+    name = given.__name__ if isinstance(given, type) else repr(given)
+    way_out = "Call the class, as in method=SLR()."
+    raise ArgumentError("Pruner", "method", name, "must be an object of a method's class", way_out)
+
+
+def checked_model(given: object) -> nn.Module:
+    """The model itself; raises `ArgumentError` for anything else."""
+    if isinstance(given, nn.Module):
+        return given
+    way_out = "Several models go into one nn.ModuleList."
+    raise ArgumentError("Pruner", "model", type(given).__name__, "must be a torch module", way_out)
 
 
 def checked_optimizers(given: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ...]:
@@ -39,6 +58,22 @@ def checked_optimizers(given: Optimizer | Sequence[Optimizer]) -> tuple[Optimize
             problem = "LBFGS builds on curvature between its own iterates, which a projection would falsify"
             raise UsageError("Pruner", problem, "Take a first-order optimizer such as SGD or AdamW.")
     return optimizers
+
+
+def checked_loss(loss: Tensor | float, device: torch.device) -> Tensor:
+    """A copy of the loss, 0-dim float64 on `device`; a number is written there without a copy from the host.
+
+    Raises:
+        ArgumentError: it is not one number.
+    """
+    if not isinstance(loss, Tensor):
+        if not isinstance(loss, Real):
+            rule = "must be a tensor or a number"
+            raise ArgumentError("Pruner.step", "loss", loss, rule, "Pass the mini-batch's loss.")
+        return torch.full((), loss, dtype=torch.float64, device=device)
+    if loss.numel() != 1:
+        raise ArgumentError("Pruner.step", "loss", tuple(loss.shape), "must hold one number")
+    return loss.detach().to(device=device, dtype=torch.float64, copy=True).reshape(())
 
 
 def owning_groups(targets: Sequence[Target], optimizers: Sequence[Optimizer]) -> tuple[tuple[Optimizer, int], ...]:
@@ -96,3 +131,10 @@ def refuse_non_finite(problem: Problem) -> None:
     if bool(bad.any()):
         name = problem.names[int(bad.nonzero()[0, 0])]
         raise NonFiniteError(name, "the weight", "Load the last checkpoint; nothing has been changed.")
+
+
+def _least_steps(end: float, interval: int) -> int:
+    """The least n with int(end * n) >= interval, for end in (0, 1]; beyond 2**53 steps one that will do."""
+    needed = math.ceil(interval / Fraction(end))
+    # The product of floats may be rounded up to the interval one step before the exact one gets there.
+    return needed - 1 if needed < 2**53 and int(end * (needed - 1)) >= interval else needed

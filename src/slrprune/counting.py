@@ -24,8 +24,11 @@ def count(
         LayerSparsity(name, shape, math.prod(shape), nnz, sets[name])
         for name, shape, nnz in zip(problem.names, problem.shapes, found, strict=False)
     )
-    early = is_finalized and 0 < steps < total_steps
-    warning = f"finalized early, {steps} of {total_steps} planned steps were made"
+    warnings = []
+    if is_finalized and 0 < steps < total_steps:
+        warnings.append(f"finalized early, {steps} of {total_steps} planned steps were made")
+    if is_finalized and problem.is_plain:
+        warnings += _lost_outputs(problem, parameters)
     return SparsityReport(
         layers=layers,
         skipped=tuple(skipped),
@@ -33,8 +36,27 @@ def count(
         model_nnz=sum(found[len(layers) :]),
         steps=steps,
         total_steps=total_steps,
-        warnings=(warning,) if early else (),
+        warnings=tuple(warnings),
     )
+
+
+def _lost_outputs(problem: Problem, parameters: Sequence[Tensor]) -> list[str]:
+    """A warning where the model's last layer, most often a classifier, lost outputs as a whole."""
+    last = next((parameter for parameter in reversed(parameters) if parameter.dim() > 1), None)
+    for constraint, positions in problem.groups:
+        for position in positions:
+            weight, dim = problem.weights[position], problem.unit_dims[position]
+            if weight is not last or dim is None or not constraint.removes_whole(dim, weight.dim()):
+                continue
+            others = [other for other in range(weight.dim()) if other != dim]
+            lost = int((~weight.detach().bool().any(dim=others)).sum()) if others else 0
+            if lost:
+                name, of = problem.names[position], weight.shape[dim]
+                rule = f"{{{name.rpartition('.')[0] or name!r}: None, '*': ...}}"
+                return [
+                    f"{name}, the model's last layer, lost {lost} of its {of} outputs; are they classes? then {rule}"
+                ]
+    return []
 
 
 def _nnz(tensors: Sequence[Tensor], problem: Problem) -> list[int]:

@@ -76,8 +76,10 @@ def _hook(counter: Counter, counted: dict[int, int]) -> Callable[..., None]:
 
     def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object) -> None:
         for attribute, uses in counter(module, _Call(args, kwargs, output)).items():
-            address = module.get_parameter(attribute).data_ptr()
-            counted[address] = counted.get(address, 0) + uses
+            owner, _, name = attribute.rpartition(".")
+            weight = module.get_submodule(owner)._parameters.get(name)
+            if weight is not None:  # else a parametrization or a hook computes it anew, and it is no parameter
+                counted[weight.data_ptr()] = counted.get(weight.data_ptr(), 0) + uses
 
     return count
 
@@ -91,11 +93,17 @@ def _counter(module: nn.Module) -> Counter | None:
 
 
 def _by_output(module: nn.Module, call: _Call) -> Mapping[str, int]:
-    return {"weight": call.output.numel() // module.get_parameter("weight").shape[0]}
+    return {"weight": call.output.numel() // _rows(module)}
 
 
 def _by_input(module: nn.Module, call: _Call) -> Mapping[str, int]:
-    return {"weight": call.input(0, "input").numel() // module.get_parameter("weight").shape[0]}
+    return {"weight": call.input(0, "input").numel() // _rows(module)}
+
+
+def _rows(module: nn.Module) -> int:
+    weight = module.weight  # not `get_parameter`: a parametrization may compute it
+    assert isinstance(weight, Tensor)
+    return len(weight)
 
 
 def _by_token(module: nn.Module, call: _Call) -> Mapping[str, int]:

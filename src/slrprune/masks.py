@@ -10,7 +10,7 @@ from slrprune.distributed.dtensors import is_dtensor
 from slrprune.distributed.shards import reshard, shards_of
 from slrprune.errors import ArgumentError, RuleError, ShapeError, UsageError, closest
 from slrprune.methods.masked import keep_
-from slrprune.rules import Target, canonical_name, find_targets
+from slrprune.rules import Target, canonical_name, find_targets, targets_by_name
 
 
 @torch.no_grad()
@@ -88,6 +88,15 @@ class MaskKeeper:
                     keep_(_local(value), mask.to(value.device))
 
 
+def keeper_of(model: nn.Module, optimizer: Optimizer, masks: Mapping[str, Tensor]) -> MaskKeeper | None:
+    """A `MaskKeeper` for these masks; None where all entries are kept, as after a cut to sparsity 0.
+
+    Raises:
+        RuleError, ShapeError, ArgumentError: see `apply_masks_`.
+    """
+    return None if all(bool(mask.all()) for mask in masks.values()) else MaskKeeper(model, optimizer, masks)
+
+
 def _present_masks(model: nn.Module) -> dict[str, Tensor]:
     targets = [target for target in find_targets(model) if target.is_default and not target.obstacle]
     return {target.name: target.parameter.detach() != 0 for target in targets}
@@ -95,7 +104,7 @@ def _present_masks(model: nn.Module) -> dict[str, Tensor]:
 
 def _paired(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Target, Tensor]]:
     """Each mask beside what it covers: the rows of this rank, on the same device; raises before anything is written."""
-    targets = {name: target for target in find_targets(model) for name in target.names}
+    targets = targets_by_name(model)
     pairs = []
     for given, mask in masks.items():
         name = canonical_name(given)

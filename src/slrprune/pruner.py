@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slrprune.binding import bind, present_weights, refuse_second_pruner, register
-from slrprune.checks import checked_optimizers, checked_steps, loss_and_health, owning_groups, refuse_non_finite
+from slrprune.checks import (
+    checked_loss,
+    checked_method,
+    checked_model,
+    checked_optimizers,
+    checked_steps,
+    loss_and_health,
+    owning_groups,
+    refuse_non_finite,
+)
 from slrprune.counting import count
 from slrprune.distributed.agreement import refuse_disagreement
 from slrprune.distributed.detect import world_of
@@ -23,7 +32,7 @@ from slrprune.methods.lagrangian import LagrangianMethod
 from slrprune.methods.masked import keep_
 from slrprune.methods.slr import SLR
 from slrprune.records import RecordBuffer, SparsityReport, UpdateRecord
-from slrprune.rules import Rules, find_targets
+from slrprune.rules import Rules, targets_by_name
 from slrprune.state import pack, unpack
 
 _LAST = "Build the pruner last, after everything that replaces, moves, wraps or shards parameters."
@@ -88,8 +97,8 @@ class Pruner:
         read_every: int = 100,
         world: World | None = None,
     ) -> None:
-        self.method = SLR() if method is None else method
-        self.model = model
+        self.method = SLR() if method is None else checked_method(method)
+        self.model = checked_model(model)
         self.total_steps = checked_steps(total_steps, self.method)
         if isinstance(read_every, bool) or not isinstance(read_every, int) or read_every < 1:
             raise ArgumentError("Pruner", "read_every", read_every, "must be an integer of at least 1")
@@ -220,8 +229,8 @@ class Pruner:
             raise UsageError("Pruner.preview", "a sharded model cannot be copied", "Write `with pruner.cut(): ...`.")
         self._meet_weights()
         copy = deepcopy(self.model)
-        parameters = {target.name: target.parameter for target in find_targets(copy)}
-        self._cut_([parameters[name] for name in self.problem.names])
+        targets = targets_by_name(copy)
+        self._cut_([targets[name].parameter for name in self.problem.names])
         return copy
 
     @contextmanager
@@ -301,7 +310,7 @@ class Pruner:
 
     def _moment(self, loss: Tensor | float) -> Moment:
         device = self.problem.device
-        detached = _scalar(loss, device)
+        detached = checked_loss(loss, device)
         if self.method.is_coupled and not self._penalty_reached:
             way_out = "Train on loss + pruner.penalty(), and pass the plain loss to step()."
             raise UsageError("Pruner.step", f"{type(self.method).__name__}(coupled=True) saw no penalty()", way_out)
@@ -377,12 +386,3 @@ class Pruner:
     def _devices(self) -> list[torch.device]:
         kinds = next(iter(self._state.tensors.values()), [])
         return [tensor.device for tensor in kinds]
-
-
-def _scalar(loss: Tensor | float, device: torch.device) -> Tensor:
-    """A copy of the loss, 0-dim float64 on `device`; a number is written there without a copy from the host."""
-    if not isinstance(loss, Tensor):
-        return torch.full((), loss, dtype=torch.float64, device=device)
-    if loss.numel() != 1:
-        raise ArgumentError("Pruner.step", "loss", tuple(loss.shape), "must hold one number")
-    return loss.detach().to(device=device, dtype=torch.float64, copy=True).reshape(())

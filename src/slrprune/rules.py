@@ -1,13 +1,14 @@
 """Which parameter gets which set.
 
 Rules are one set for everything prunable, or a mapping from a pattern to a set, or to None for "stays dense". A
-pattern is a parameter or module name, a glob on it, a regular expression behind `re:`, or a module class. The first
-rule that matches wins. Wrapper prefixes are not part of a name, neither here nor in a saved state.
+pattern is a parameter or module name, a glob on it, a regular expression behind `re:` that fits it as a whole, or a
+module class; a module, a block of many layers as well, stands for all that is inside. The first rule that matches
+wins. Wrapper prefixes are not part of a name, neither here nor in a saved state.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
@@ -39,6 +40,8 @@ class Target:
     """Why it cannot be pruned; empty where it can."""
     is_default: bool = True
     """Whether a rule without its full name may select it."""
+    around: tuple[nn.Module, ...] = ()
+    """The modules that it lies in, from the model to its own; of a tied weight those of every place."""
 
     @property
     def name(self) -> str:
@@ -103,9 +106,11 @@ def find_targets(model: nn.Module) -> list[Target]:
         RuleError: two parameters that only a wrapper prefix tells apart.
     """
     found: dict[int, Target] = {}
+    around: dict[str, tuple[nn.Module, ...]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
+        around[path] = (*around.get(path.rpartition(".")[0], ()), module)
         for attribute, parameter in module.named_parameters(recurse=False):
-            target = _target(model, path, module, attribute, parameter)
+            target = replace(_target(model, path, module, attribute, parameter), around=around[path])
             known = found.get(id(parameter))
             found[id(parameter)] = _merged(known, target) if known else target
     taken: dict[str, Target] = {}
@@ -115,6 +120,17 @@ def find_targets(model: nn.Module) -> list[Target]:
                 problem = "is the name of two parameters, once wrapper prefixes such as 'module.' are left out"
                 raise RuleError(name, problem, "Rename the attribute 'module' of your model.")
     return list(found.values())
+
+
+def targets_by_name(model: nn.Module) -> dict[str, Target]:
+    """All parameters of `model` by canonical name, tied ones under each of theirs.
+
+    What a pruner calls a weight is looked up here: `named_parameters()` has the prefixes of wrappers in its names.
+
+    Raises:
+        RuleError: as `find_targets`.
+    """
+    return {name: target for target in find_targets(model) for name in target.names}
 
 
 def assign(model: nn.Module, rules: Rules) -> tuple[list[Assignment], list[Skipped]]:
@@ -192,9 +208,10 @@ def _choose(
 def _matching(pattern: str | type[nn.Module], targets: list[Target]) -> list[Target]:
     """What `pattern` selects; raises where that is nothing."""
     if isinstance(pattern, type):
-        found = [target for target in targets if target.is_default and isinstance(target.module, pattern)]
+        prunable = [target for target in targets if target.is_default]
+        found = [target for target in prunable if any(isinstance(module, pattern) for module in target.around)]
         if not found and pattern is not nn.Module:
-            kinds = sorted({type(target.module).__name__ for target in targets if target.is_default})
+            kinds = sorted({type(target.module).__name__ for target in prunable})
             raise RuleError(f"rule {pattern.__name__}", "no prunable module of this class", f"There are: {kinds}.")
         return found
     exact = [target for target in targets if canonical_name(pattern) in target.names]
@@ -212,17 +229,18 @@ def _matching(pattern: str | type[nn.Module], targets: list[Target]) -> list[Tar
 
 
 def _fits(pattern: str, name: str) -> bool:
-    """Whether a string pattern fits a parameter name, or the name of the module that owns it."""
-    owner = name.rpartition(".")[0]
+    """Whether a string pattern fits a parameter name, or the name of a module around it."""
+    parts = name.split(".")
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
     if pattern.startswith("re:"):
         try:
-            return bool(re.fullmatch(pattern[3:], name) or re.fullmatch(pattern[3:], owner))
+            return any(re.fullmatch(pattern[3:], name) for name in names)
         except re.error as error:
             raise RuleError(f"rule {pattern!r}", f"is no regular expression ({error})") from None
     pattern = canonical_name(pattern)
     if not _GLOB.search(pattern):
-        return owner == pattern
-    return fnmatchcase(name, pattern) or fnmatchcase(owner, pattern)
+        return pattern in names
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def _refuse_shadowed(matches: Mapping[str | type[nn.Module], list[Target]]) -> None:
@@ -312,4 +330,5 @@ def _merged(known: Target, alias: Target) -> Target:
     """A tied weight: one target with all its names, pruned by default only if every owner's weight would be."""
     names = tuple(dict.fromkeys((*known.names, *alias.names)))
     obstacle, is_default = known.obstacle or alias.obstacle, known.is_default and alias.is_default
-    return Target(names, known.parameter, known.module, known.attribute, obstacle, is_default)
+    around = (*known.around, *alias.around)
+    return Target(names, known.parameter, known.module, known.attribute, obstacle, is_default, around)

@@ -6,9 +6,9 @@ import blobs
 import pytest
 import torch
 
-from slrprune import Global, Unstructured
+from slrprune import NM, Global, Unstructured
 from slrprune.analysis import LayerCurve, sensitivity
-from slrprune.errors import ArgumentError, UsageError
+from slrprune.errors import ArgumentError, ShapeError, UsageError
 
 
 @pytest.fixture
@@ -37,6 +37,27 @@ def test_a_shared_budget_is_applied_to_each_layer_alone(task):
     assert alone == shared
 
 
+@pytest.mark.parametrize(
+    ("budget", "sparsities"),
+    [
+        (Global(params=96), [0.25, 0.0]),  # of 128 and 64 weights
+        (Global(params=64), [0.5, 0.0]),
+        (Global(bytes=16 + 4 * 96), [0.25, 0.0]),
+        (Global(macs=3 * 96, example_input=torch.ones(3, 8)), [0.25, 0.0]),
+        (Global(params=150), [0.0, 0.0]),
+        (Global(params=32), [0.75, 0.5]),
+    ],
+)
+def test_a_budget_that_pays_for_all_of_a_layer_leaves_it_whole(task, budget, sparsities):
+    model = task.build_model()
+    found = sensitivity(task, model, {"x": budget})
+    assert [curve.sparsity[0] for curve in found.curves] == sparsities
+    for curve, sparsity in zip(found.curves, sparsities, strict=True):
+        (same,) = sensitivity(task, model, {"x": {curve.name: Unstructured(sparsity)}}).curves
+        assert curve == same
+        assert sparsity or curve.accuracy == (found.dense,)
+
+
 def test_the_weights_come_back_where_the_evaluation_fails(task, monkeypatch):
     model = task.build_model()
     before = copy.deepcopy(model.state_dict())
@@ -63,8 +84,15 @@ def test_what_a_layer_bears_ends_at_the_first_loss():
     assert LayerCurve("a", (4,), 4, (float("nan"),), (0.5,)).bears(100.0, 100.0) == 0
 
 
-def test_mistakes(task):
+def test_mistakes(task, monkeypatch):
     with pytest.raises(ArgumentError, match=r"sensitivity\(levels=\{\}\): levels must hold at least one"):
         sensitivity(task, task.build_model(), {})
     with pytest.raises(UsageError, match="there is no 'val' split"):
         sensitivity(blobs.Blobs(has_val=False), task.build_model(), {"x": Unstructured(0.5)})
+    monkeypatch.setattr(task, "evaluate", lambda *_: pytest.fail("it evaluates"))
+    with pytest.raises(
+        ArgumentError, match=r"Global\(bytes=15\): bytes must be from 20 \(one weight of every tensor\)"
+    ):
+        sensitivity(task, task.build_model(), {"x": Unstructured(0.5), "y": Global(bytes=15)})
+    with pytest.raises(ShapeError, match=r"^3\.weight: NM\(2, 32\) needs"):
+        sensitivity(task, task.build_model(), {"x": {"3": NM(2, 32)}})

@@ -145,6 +145,8 @@ def test_what_cannot_be_meant_is_refused(slrprune):
     for arguments, sentence in (
         (("prune", "--resume", "run", "--epochs", "3"), "--epochs"),
         (("prune", "blobs", "--resume", "run"), "--resume goes on as the run began, and TASK would change it"),
+        (("prune", "--resume", "run", "--seed", "0", "--sparsity", "0"), "and --sparsity, --seed would change it"),
+        (("prune", "--resume", "run", "--retrain", "0"), "and --retrain would change it"),
         (("prune", "--resume", "nowhere"), "is no folder of a run: it holds no config.yaml"),
         (("validate",), "no configuration was named"),
         (("validate", "nowhere.yaml"), "the configuration cannot be read"),

@@ -110,6 +110,8 @@ def test_a_pattern_that_yaml_takes_for_a_number_is_meant(written):
         ("task: digits\nrules:\n  conv1: NM(5, 4)", "rules.conv1", 3, "is refused: .*n must be at most m=4"),
         ("task: digits\nrules:\n  conv1: nm(2, 4)", "rules.conv1", 3, "has no nm: must be one of .*closest is NM"),
         ("task: digits\nrules:\n  conv1: Magnitude()", "rules.conv1", 3, r"must be a set such as NM\(2, 4\)"),
+        (f"task: digits\nrules:\n  conv1: {'-' * 9000}1", "rules.conv1", 3, "is nested too deep"),
+        (f"task: digits\nrules:\n  conv1: {'NM(2, 4) & ' * 3000}NM(2, 4)", "rules.conv1", 3, "is nested too deep"),
         ("task: digits\nrules:\n  conv1: NM(2, 4", "rules.conv1", 3, "is not an expression"),
         ("task: digits\ntask_options: {folds: 1}", "task_options.folds", 2, "is no setting of digits.*closest is fold"),
         ("task: digits\ntask_options:\n  bf16: 'no'", "task_options.bf16", 3, "^must be true or false"),

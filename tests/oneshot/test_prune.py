@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from slrprune.errors import DataError, NonFiniteError, RuleError, ShapeError, UsageError
+from slrprune.errors import ArgumentError, DataError, NonFiniteError, RuleError, ShapeError, UsageError
 from slrprune.oneshot import SLR, LayerProblem, Magnitude, PerRow, Refitted, SparseGPT, Wanda, prune
 from slrprune.sets import NM, Global, Unstructured
 
@@ -279,6 +279,19 @@ def test_no_calibration_rows_are_refused(model):
         prune(model, [], Unstructured(0.5))
     with pytest.raises(DataError, match=r"batch 1 holds no rows. Leave it out"):
         prune(model, [torch.randn(2, 8), torch.randn(0, 8)], Unstructured(0.5))
+
+
+def test_calibration_that_the_model_does_not_take_is_refused(model, data):
+    with pytest.raises(
+        ArgumentError, match=r"prune\(calibration=.*, 8\)\): .* not one tensor\. Put a single batch into"
+    ):
+        prune(model, data[0], Unstructured(0.5))
+    pairs = [(data[0], torch.zeros(len(data[0])))]
+    message = (
+        r"prune\(calibration\): holds what the model does not take \(TypeError: .* a dict keyword arguments: no labels"
+    )
+    with pytest.raises(DataError, match=message):
+        prune(model, pairs, Unstructured(0.5))
 
 
 def test_nan_activations_are_refused_with_the_layer(model, data):

@@ -91,17 +91,89 @@ def test_the_folder_is_a_checkpoint(data, tmp_path):
 def test_a_folder_of_another_run_is_refused(data, tmp_path):
     prune(Net().eval(), data, Unstructured(0.5), folder=tmp_path)
     message = "belongs to a run with another model, other rules, another solver or other calibration data. Name another"
-    other = Net().eval()
-    with torch.no_grad():
-        other.blocks[0].up.bias += 1
     for model, batches, rules, solver in (
         (Net().eval(), data, Unstructured(0.6), SLR()),
         (Net().eval(), data, Unstructured(0.5), Wanda()),
         (Net().eval(), data[:1], Unstructured(0.5), SLR()),
-        (other, data, Unstructured(0.5), SLR()),
     ):
         with pytest.raises(StateError, match=message):
             prune(model, batches, rules, solver, folder=tmp_path)
+    content = json.loads((tmp_path / "oneshot.json").read_text())
+    (tmp_path / "oneshot.json").write_text(json.dumps({**content, "version": 1}))
+    with pytest.raises(StateError, match=r"was written by another version of slrprune. Name another folder"):
+        prune(Net().eval(), data, Unstructured(0.5), folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["stem.weight", "blocks.3.up.weight", "blocks.0.up.bias", "blocks.1.gain"])
+@pytest.mark.parametrize("after", [1, 6])
+def test_a_model_of_other_values_is_refused_and_stays_as_it_is(after, name, data, tmp_path):
+    with pytest.raises(Killed):
+        prune(Net().eval(), data, Unstructured(0.5), folder=tmp_path, progress=killer(after))
+    other = Net().eval()
+    with torch.no_grad():
+        other.state_dict()[name].view(-1)[-1] += 1
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    message = f"belongs to a run that began with other values of '{name}', or .* Load the weights that it began with"
+    with pytest.raises(StateError, match=message):
+        prune(other, data, Unstructured(0.5), folder=tmp_path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+
+
+def test_one_shared_budget_is_not_two_of_the_same_size(data, tmp_path):
+    shared = Global(0.5)
+    prune(Net().eval(), data, {"stem": shared, "head": shared}, folder=tmp_path)
+    with pytest.raises(StateError, match="belongs to a run with another model, other rules"):
+        prune(Net().eval(), data, {"stem": Global(0.5), "head": Global(0.5)}, folder=tmp_path)
+    again = Global(0.5)
+    prune(Net().eval(), data, {"stem": again, "head": again}, folder=tmp_path)
+    each = Unstructured(0.5)  # shared or not, every tensor has its own
+    prune(Net().eval(), data, {"stem": each, "head": each}, folder=tmp_path / "own")
+    prune(Net().eval(), data, {"stem": each, "head": Unstructured(0.5)}, folder=tmp_path / "own")
+
+
+@pytest.mark.parametrize("rules", [Unstructured(0.5), Global(0.5)], ids=repr)
+def test_a_run_goes_on_with_the_model_that_it_left(rules, data, tmp_path):
+    whole, model = Net().eval(), Net().eval()
+    expected = prune(whole, data, rules)
+    with pytest.raises(Killed):
+        prune(model, data, rules, folder=tmp_path, progress=killer(3))
+    prune(model, data, rules, folder=tmp_path)
+    report = prune(model, data, rules, folder=tmp_path)  # of a finished run, too
+    assert [record.error for record in report.layers] == [record.error for record in expected.layers]
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), whole.parameters(), strict=True))
+
+
+def test_a_model_left_within_a_stage_is_refused(data, tmp_path, monkeypatch):
+    """Its next pass would take the pruned weight for the dense one."""
+    model, solved, original = Net().eval(), [], Wanda.solve
+
+    def solve(self, problem, constraint):
+        if len(solved) == 4:  # the stem, the first block, one of the two layers of the second
+            raise Killed
+        solved.append(problem.name)
+        return original(self, problem, constraint)
+
+    monkeypatch.setattr(Wanda, "solve", solve)
+    with pytest.raises(Killed):
+        prune(model, data, Unstructured(0.5), Wanda(), folder=tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(StateError, match=r"other values of 'blocks.1.up.weight', or was stopped while pruning it"):
+        prune(model, data, Unstructured(0.5), Wanda(), folder=tmp_path)
+    assert len(prune(Net().eval(), data, Unstructured(0.5), Wanda(), folder=tmp_path).layers) == 10
+
+
+def test_channels_last_weights_have_a_folder_too(tmp_path):
+    def make(layout):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)).eval().to(memory_format=layout)
+
+    images = [torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))]
+    for rules in (Unstructured(0.5), {"0": Unstructured(0.5)}):
+        model, folder = make(torch.channels_last), tmp_path / type(rules).__name__
+        prune(model, images, rules, folder=folder)
+        again = make(torch.contiguous_format)  # the same values in another order of storage
+        prune(again, images, rules, folder=folder)
+        assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.parameters(), strict=True))
 
 
 def test_damaged_files_are_named(data, tmp_path):
@@ -155,6 +227,18 @@ def test_streamed_weights_give_the_same_result_with_one_block_in_memory(rules, s
     prune(model, data, rules, folder=tmp_path / "again", weights=source, progress=watch)
     assert loaded == [[], [], [], []]  # every block was released
     assert not model.stem.weight.is_meta
+
+
+@pytest.mark.parametrize("name", ["blocks.0.up.weight", "blocks.3.down.weight", "blocks.1.up.bias", "head.weight"])
+def test_a_folder_of_another_checkpoint_is_refused(name, data, tmp_path):
+    state, rules = Net().state_dict(), {"blocks.*": Unstructured(0.5)}
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(Killed):
+        prune(on_meta(), data, rules, folder=tmp_path / "out", weights=tmp_path, progress=killer(2))
+    state[name].view(-1)[-1] += 1
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(StateError, match=f"belongs to a run that began with other values of '{name}'"):
+        prune(on_meta(), data, rules, folder=tmp_path / "out", weights=tmp_path)
 
 
 def test_streamed_weights_that_do_not_fit_are_refused(data, tmp_path):

@@ -91,6 +91,16 @@ def test_conv1d_of_transformers_by_name():
     assert macs_per_weight(model, weights_of(model), torch.randn(2, 3, 4)) == (6,)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_weights_that_are_computed_from_others_are_no_obstacle():
+    new, old = nn.utils.parametrizations.weight_norm, nn.utils.weight_norm
+    model = nn.Sequential(nn.Linear(8, 6), new(nn.Linear(6, 4)), old(nn.Linear(4, 4)), nn.MultiheadAttention(4, 1))
+    nn.utils.parametrizations.orthogonal(model[3].out_proj)
+    model.forward = lambda x: model[3](*[model[:3](x)] * 3)
+    weights = {name: model.get_parameter(name) for name in ("0.weight", "3.in_proj_weight")}
+    assert macs_per_weight(model, weights, torch.randn(2, 5, 8)) == (10, 10)
+
+
 def test_budget_in_macs_becomes_a_knapsack():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 10))
     weights = weights_of(model)

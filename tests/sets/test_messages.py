@@ -14,7 +14,13 @@ ARGUMENTS = [
     (lambda: NM(2, 4.0), r"NM\(m=4\.0\): m must be a whole number"),
     (lambda: NM(2, 4, fraction=1.1), r"NM\(fraction=1\.1\): fraction must be in \[0, 1\]"),
     (lambda: Block((), 0.5), r"Block\(shape=\(\)\): shape must be whole numbers of at least 1, as in \(4, 1\)"),
+    (lambda: Block(4, 0.5), r"Block\(shape=4\): shape must be whole numbers of at least 1, as in \(4, 1\)"),
     (lambda: Block((4, 0), 0.5), r"Block\(shape=\(4, 0\)\): shape must be whole numbers"),
+    (lambda: NM(2, 4, dim="x"), r"NM\(dim='x'\): dim must be a whole number"),
+    (lambda: NM(2, 4, dim=1.0), r"NM\(dim=1\.0\): dim must be a whole number"),
+    (lambda: Channel(0.5, dim=None), r"Channel\(dim=None\): dim must be a whole number"),
+    (lambda: Channel(0.5, dim=True), r"Channel\(dim=True\): dim must be a whole number"),
+    (lambda: Column(0.5, dim=1.0), r"Column\(dim=1\.0\): dim must be a whole number"),
     (lambda: Column(0.5, dim=2), r"Column\(dim=2\): dim must be 0 or 1"),
     (lambda: KernelPattern(patterns=()), r"patterns must be matrices of one shape, with at least one True each"),
     (lambda: KernelPattern(patterns=(((1, 0),), ((1,),))), r"patterns must be matrices of one shape"),
@@ -46,6 +52,13 @@ ARGUMENTS = [
 def test_wrong_arguments(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+@pytest.mark.parametrize("other", [3, "NM(2, 4)", None, NM])
+def test_what_is_no_set_does_not_meet_one(other):
+    for meet in (lambda: Channel(0.5) & other, lambda: other & Channel(0.5)):
+        with pytest.raises(TypeError, match="unsupported operand type"):
+            meet()
 
 
 SHAPES = [

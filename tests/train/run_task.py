@@ -1,6 +1,7 @@
 """Tasks for runs in this folder's tests, named in configurations as `run_task:blobs` and so on."""
 
 import blobs as support
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -69,6 +70,34 @@ class Wide(Blobs):
         return nn.Sequential(nn.Linear(8, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 4))
 
 
+class Inside(nn.Module):
+    """A model that holds another one as its attribute `module`, as wrappers do."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs):
+        """That of the other one."""
+        return self.module(inputs)
+
+
+class Wrapped(Blobs):
+    """The plain one's model within another."""
+
+    def build_model(self):
+        """The same weights from the same seed."""
+        return Inside(super().build_model())
+
+
+class Compiled(Blobs):
+    """The plain one's model compiled."""
+
+    def build_model(self):
+        """The same weights from the same seed."""
+        return torch.compile(super().build_model(), backend="eager")
+
+
 class Even(Blobs):
     """In float64, and no batch statistics: the mean over processes is the mean over the batch."""
 
@@ -94,6 +123,16 @@ def even():
 def blobs(batch_size=16, has_val=True):
     """The plain one."""
     return Blobs(batch_size, has_val)
+
+
+def wrapped():
+    """Names with a prefix."""
+    return Wrapped()
+
+
+def compiled():
+    """Names with another prefix."""
+    return Compiled()
 
 
 def poisoned():

@@ -27,14 +27,15 @@ def task():
     return Blobs()
 
 
-def retraining(share, steps_seen):
+def retraining(share, steps_seen, sparsity=0.5):
     def factory(model, optimizer, steps):
         def pruning(length):
             steps_seen.append(length)
             method = ADMM(interval=2)
-            return PruningTrainer(optimizer, Pruner(model, optimizer, Global(0.5), total_steps=length, method=method))
+            return PruningTrainer(optimizer, Pruner(model, optimizer, rules, total_steps=length, method=method))
 
-        return RetrainingTrainer(model, optimizer, Global(0.5), pruning=pruning, steps=steps, share=share)
+        rules = Global(sparsity)
+        return RetrainingTrainer(model, optimizer, rules, pruning=pruning, steps=steps, share=share)
 
     return factory
 
@@ -121,6 +122,20 @@ def test_retraining_shares_the_steps_and_keeps_the_zeros(task):
     assert torch.equal(model[0].weight, cut)
     train(model, task, task.pruning_recipe)
     assert sum(zeros(model)) < 96  # nobody holds them any more
+
+
+def test_a_cut_that_leaves_everything_is_trained_on_after(task):
+    model, shown = task.build_model(), []
+    run = train(
+        model,
+        task,
+        task.pruning_recipe,
+        trainer=retraining(0.5, [], sparsity=0.0),
+        on_epoch=lambda epoch: shown.append(epoch.trainer.preview() is model),
+    )
+    run.trainer.finalize()
+    assert shown == [False, True, True]
+    assert (run.steps, zeros(model)) == (18, [0, 0])
 
 
 def test_a_run_stopped_before_its_cut_is_cut_at_the_end(task):

@@ -132,6 +132,15 @@ def test_the_model_after_the_cut_is_kept_beside_the_retrained_one(configured, fu
     assert all(torch.equal(tensor, short[name]) for name, tensor in kept.items())
 
 
+def test_a_run_to_no_sparsity_is_retrained_too(configured, tmp_path):
+    config = configured(sparsity=0.0, retrain=1)
+    stopped(config, tmp_path / "run", 3, phase="retrain")
+    summary = resume(tmp_path / "run").summary
+    assert (summary["status"], summary["sparsity_reached"], summary["steps"]) == ("ok", 0.0, 24)
+    run(config, tmp_path / "whole")
+    assert same_weights(tmp_path / "run", tmp_path / "whole")
+
+
 def test_the_retraining_has_its_own_record(full):
     _, folder, result = full
     record, summary = json_of(folder / "retraining.json"), result.summary

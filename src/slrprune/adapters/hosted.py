@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from slrprune.distributed import Replicas, World
 from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import UsageError
-from slrprune.masks import MaskKeeper
+from slrprune.masks import MaskKeeper, keeper_of
 from slrprune.methods.base import Method
 from slrprune.pruner import Pruner
 from slrprune.records import SparsityReport
@@ -51,6 +51,7 @@ class HostedPruning:
         self._optimizers: tuple[Optimizer, ...] = ()
         self._saved: Mapping[str, Any] | None = None
         self._handles: list[Removable] = []
+        self._keepers: list[MaskKeeper] = []
         self._overflow: bool | Tensor = True
 
     @property
@@ -95,6 +96,7 @@ class HostedPruning:
         if self._saved is not None:
             self.pruner.load_state_dict(self._saved)
             self._saved = None
+            self._let_go()  # keepers of a cut that the state knows nothing of, or of other zeros
             if self.pruner.is_finalized:
                 self._hold()
 
@@ -124,10 +126,16 @@ class HostedPruning:
 
     def _hold(self) -> None:
         masks = self.pruner.masks()
-        if not all(bool(mask.all()) for mask in masks.values()):
-            self._handles += [MaskKeeper(self.pruner.model, optimizer, masks) for optimizer in self._optimizers]
+        keepers = (keeper_of(self.pruner.model, optimizer, masks) for optimizer in self._optimizers)
+        self._keepers = [keeper for keeper in keepers if keeper is not None]
+
+    def _let_go(self) -> None:
+        for keeper in self._keepers:
+            keeper.remove()
+        self._keepers = []
 
     def _release(self) -> None:
+        self._let_go()
         for handle in self._handles:
             handle.remove()
         self._handles = []

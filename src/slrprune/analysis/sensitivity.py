@@ -69,7 +69,9 @@ def sensitivity(
 ) -> Sensitivity:
     """Cuts one layer at a time by magnitude, evaluates, and puts the weights back; nothing is trained.
 
-    BatchNorm's statistics are left as they are. A set that several layers share is applied to each of them alone.
+    BatchNorm's statistics are left as they are. A set that several layers share is applied to each of them alone: of a
+    `Global` budget in weights, bytes or multiply-accumulates each layer may take all, and one that needs less than that
+    stays whole, with a sparsity of 0.
 
     Args:
         task: gives the data and the metric.
@@ -79,8 +81,8 @@ def sensitivity(
         on_layer: called with a layer's name, its number from 1, and how many there are, before it is measured.
 
     Raises:
-        ArgumentError: no level.
-        RuleError, ShapeError: as `Pruner` does for these rules.
+        ArgumentError: no level; a budget that does not pay one weight of a layer, or whose MACs cannot be counted.
+        RuleError, ShapeError: as `Pruner` does for these rules. All of this is told before anything is evaluated.
         UsageError: the task has no such split.
     """
     if not levels:
@@ -103,14 +105,18 @@ def sensitivity(
 def _sets(model: nn.Module, rules: Rules) -> dict[str, tuple[Target, ConstraintSet]]:
     """The set of each parameter, made ready for that parameter alone."""
     assignments, _ = assign(model, rules)
-    return {target.name: (target, each.constraint) for each in assignments for target in each.targets}
+    return {
+        target.name: (target, each.constraint.bind_part(model, {target.name: target.parameter}))
+        for each in assignments
+        for target in each.targets
+    }
 
 
 def _cut_alone(task: Task, model: nn.Module, chosen: tuple[Target, ConstraintSet], split: Split) -> tuple[float, float]:
     """The metric and the fraction of zeros with this one parameter cut."""
     target, constraint = chosen
     weight: Tensor = target.parameter.detach()
-    (mask,) = constraint.bind(model, {target.name: weight}).masks([weight])
+    (mask,) = constraint.masks([weight])
     before = weight.clone()
     try:
         with torch.no_grad():

@@ -52,10 +52,10 @@ def prune(
         "seed": seed,
         "data": None if data is None else str(data),
     }
-    named_flags = {f"--{name}": value for name, value in flags.items()} | {"--option": option, "--strict": strict}
-    given = [
-        name for name, value in {"TASK": task, "--config": config, "--out": folder, **named_flags}.items() if value
-    ]
+    named_flags = {f"--{name}": value for name, value in flags.items()} | {"--option": option or None}
+    named_flags["--strict"] = strict
+    values = {"TASK": task, "--config": config, "--out": folder, **named_flags}
+    given = [name for name, value in values.items() if value is not None and value is not False]  # 0 is a value
     if resume is not None and (given or override):
         named = ", ".join([*given, *(["--set"] if override else [])])
         raise UsageError("prune", f"--resume goes on as the run began, and {named} would change it", "Leave it out.")

@@ -28,10 +28,11 @@ def parse(text: str, names: Mapping[str, type]) -> Any:
         NM(n=2, m=4, dim=1, fraction=1.0)
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        return _value(ast.parse(text.strip(), mode="eval").body, names)
     except SyntaxError as error:
         raise ValueError(f"is not an expression such as {_example(names)}") from error
-    return _value(tree.body, names)
+    except (RecursionError, MemoryError) as error:  # the latter is how Python's parser calls it
+        raise ValueError("is nested too deep") from error
 
 
 @cache
@@ -70,7 +71,7 @@ def _value(node: ast.expr, names: Mapping[str, type]) -> Any:
         raise ValueError(f"must call {node.id}: write {node.id}(...)")
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # the latter for a list as a key of a dict
         raise ValueError(f"may hold calls such as {_example(names)} and literals only") from error
 
 

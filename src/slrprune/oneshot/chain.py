@@ -70,7 +70,7 @@ class Chain:
                     problem = "gets no tensor as its first argument, nor as hidden_states"
                     raise UsageError(self.specs[0].name, problem, "Give blocks='' to walk layer by layer.")
                 self._slot = slot
-                self._hidden.append(hidden.detach())
+                self._hidden.append(hidden.detach().clone())  # a block may work in place, in this very pass
             self._arguments[number].append(self._slot.put(None, args, kwargs))
             if self.streamed:
                 raise PassEnded
@@ -78,11 +78,16 @@ class Chain:
         return hook
 
     def forward(self, number: int, *, keeps: bool, collector: GramCollector | None = None) -> None:
-        """Passes the hidden states through a block; `keeps` makes its outputs the hidden states."""
+        """Passes the hidden states through a block; `keeps` makes its outputs the hidden states.
+
+        Without `keeps` the hidden states stay as they are, also where the block works in place: it gets a copy, of one
+        batch at a time.
+        """
         spec = self.specs[number]
         others = self._arguments[0 if self.streamed else number]
         for place, (args, kwargs) in enumerate(others):
-            filled, keywords = self._slot.put(self._hidden[place], args, kwargs)
+            hidden = self._hidden[place] if keeps else self._hidden[place].clone()
+            filled, keywords = self._slot.put(hidden, args, kwargs)
             output = spec.module(*filled, **keywords)
             if collector is not None:
                 collector.forget_inputs()

@@ -1,6 +1,7 @@
 """The folder of a run: what is pruned so far, and in the end a checkpoint.
 
-    oneshot.json                    the run's fingerprint, the budget of joint sets, the records of finished stages
+    oneshot.json                    the run's fingerprint and digests of the tensors that it began with; the budget of
+                                    joint sets; the records of finished stages and the digests of their pruned weights
     stage-0000.safetensors, ...     the parameters of every finished stage
     rest.safetensors                all others, written at the end
     model.safetensors.index.json    names to files, written at the end: what transformers reads
@@ -21,7 +22,7 @@ from slrprune.atomic import write_atomically
 from slrprune.errors import DataError, StateError
 from slrprune.oneshot.report import LayerRecord
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Journal:
@@ -30,28 +31,45 @@ class Journal:
     Args:
         folder: is made where it is missing.
         fingerprint: of model, rules, solver and calibration: a folder of another run is refused.
+        dense: digests of the model's tensors, by name. Where a stage is finished its weights may be pruned, too, as the
+            model has them that the run was called with; no other differences are allowed.
 
     Raises:
-        StateError: a folder of a run with other settings.
+        StateError: a folder of another version, or of a run with other settings or other weights.
         DataError: a folder whose files cannot be read.
     """
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
+    def __init__(self, folder: Path, fingerprint: str, dense: Mapping[str, str]) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "oneshot.json"
-        self._content: dict[str, Any] = {"version": _VERSION, "fingerprint": fingerprint, "counts": {}, "stages": []}
+        self._content: dict[str, Any] = {
+            "version": _VERSION,
+            "fingerprint": fingerprint,
+            "dense": dict(dense),
+            "counts": {},
+            "stages": [],
+            "pruned": {},
+        }
         if self._path.exists():
-            self._content = self._read(fingerprint)
+            self._content = self._read(fingerprint, dense)
 
-    def _read(self, fingerprint: str) -> dict[str, Any]:
+    def _read(self, fingerprint: str, dense: Mapping[str, str]) -> dict[str, Any]:
         try:
             content: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise DataError(str(self._path), f"is no JSON ({error})", "Delete the folder and start again.") from None
-        if content.get("version") != _VERSION or content.get("fingerprint") != fingerprint:
+        if content.get("version") != _VERSION:
+            problem = "was written by another version of slrprune"
+            raise StateError(str(self._folder), problem, "Name another folder, or delete this one.")
+        if content["fingerprint"] != fingerprint:
             problem = "belongs to a run with another model, other rules, another solver or other calibration data"
             raise StateError(str(self._folder), problem, "Name another folder, or delete this one.")
+        for name, found in dense.items():
+            if found not in (content["dense"].get(name), content["pruned"].get(name)):
+                problem = f"belongs to a run that began with other values of {name!r}, or was stopped while pruning it"
+                way_out = "Load the weights that it began with, name another folder, or delete this one."
+                raise StateError(str(self._folder), problem, way_out)
         return content
 
     @property
@@ -86,10 +104,11 @@ class Journal:
             problem = f"cannot be read ({error})"
             raise DataError(str(path), problem, "Delete the folder and start again.") from None
 
-    def add(self, tensors: Mapping[str, Tensor], records: Sequence[LayerRecord]) -> None:
-        """Stores the next stage."""
+    def add(self, tensors: Mapping[str, Tensor], records: Sequence[LayerRecord], pruned: Mapping[str, str]) -> None:
+        """Stores the next stage; `pruned` are the digests of its weights."""
         self._save(self._stage_path(self.finished), tensors)
         self._content["stages"].append([record.to_dict() for record in records])
+        self._content["pruned"].update(pruned)
         self._write()
 
     def close(self, rest: Mapping[str, Tensor], stage_names: Sequence[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from slrprune.errors import DataError, RuleError, UsageError
-from slrprune.oneshot.batches import Batch, run_model
+from slrprune.oneshot.batches import Batch, try_model
 from slrprune.oneshot.blocks import find_blocks
 from slrprune.oneshot.chain import Chain
 from slrprune.oneshot.layers import PrunableLayer
@@ -44,7 +44,10 @@ def plan_stages(
     trace = _trace(model, batches, Tracer(layers, specs))
     if specs and not trace.is_chain:
         if blocks is not None:
-            problem = "its modules are not a chain: one does not get, as it is, the tensor that the one before returns"
+            problem = (
+                "its modules are not a chain: one does not get, as it is, the tensor that the one before returns, or "
+                "another of its arguments is changed in place"
+            )
             raise UsageError(f"prune(blocks={blocks!r})", problem, "Give blocks='' to walk layer by layer.")
         specs = []
     inside = {layer.name for spec in specs for layer in spec.layers}
@@ -62,7 +65,7 @@ def plan_stages(
 
 def _trace(model: nn.Module, batches: Sequence[Batch], tracer: Tracer) -> Trace:
     with tracer:
-        run_model(model, batches[0])
+        try_model(model, batches[0])
     return tracer.result()
 
 

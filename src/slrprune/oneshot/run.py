@@ -1,7 +1,5 @@
 """`prune`: one-shot pruning of a whole model."""
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +13,7 @@ from slrprune.errors import UsageError
 from slrprune.oneshot.batches import Batch, checked_batches, digest
 from slrprune.oneshot.collect import GramCollector
 from slrprune.oneshot.gram import Gram
+from slrprune.oneshot.identity import fingerprint, tensor_digests
 from slrprune.oneshot.journal import Journal
 from slrprune.oneshot.layers import PrunableLayer, prunable_layers
 from slrprune.oneshot.plan import plan_stages
@@ -64,8 +63,8 @@ def prune(
         solver: `SLR()` by default.
         blocks: name of the `nn.ModuleList` or `nn.Sequential` that holds the blocks. By default the model's greatest
             list of modules of one class, if each gets what the one before returns; '' walks layer by layer.
-        folder: where every finished stage is written, so that a killed run, called again, goes on from there. In the
-            end the folder is a checkpoint of the pruned model in safetensors.
+        folder: where every finished stage is written, so that a killed run, called again with the dense model, goes on
+            from there. In the end the folder is a checkpoint of the pruned model in safetensors.
         weights: a safetensors file or folder, for a model whose parameters are on `meta`: blocks are loaded one at a
             time and released, so that one block is in memory at once. Needs `folder`, where the result is.
         progress: called after every stage.
@@ -79,7 +78,7 @@ def prune(
         DataError: no calibration rows, a layer that was never called, a checkpoint that is not there.
         NonFiniteError: NaN or infinity in an activation or a weight, with the layer's name.
         RuleError, ShapeError: rules that do not fit the model.
-        StateError: a folder of another run.
+        StateError: a folder of another run, or of one that began with other weights.
     """
     started = time.monotonic()
     if model.training:
@@ -90,8 +89,10 @@ def prune(
     run = _Run(model, solver or SLR())
     with torch.no_grad(), _without_cache(model):
         stages = plan_stages(model, batches, layers, blocks, streamed)
-        fingerprint = _fingerprint(model, layers, run.solver, batches, stages) if folder is not None else ""
-        journal = Journal(Path(folder), fingerprint) if folder is not None else None
+        journal = None
+        if folder is not None:
+            settings = fingerprint(model, layers, run.solver, batches, stages)
+            journal = Journal(Path(folder), settings, tensor_digests(model, streamed))
         constraints = run.constraints(stages, layers, journal)
         records = run.walk(stages, constraints, journal, progress)
     if journal is not None:
@@ -162,7 +163,8 @@ class _Run:
             else:
                 new = tuple(self._solve(stage, constraints))
                 if journal is not None:
-                    journal.add(stage.tensors(), new)
+                    pruned = {layer.name: digest([layer.weight]) for layer in stage.layers}
+                    journal.add(stage.tensors(), new, pruned)
             stage.close()
             records.extend(new)
             if progress is not None:
@@ -246,18 +248,6 @@ def _without_cache(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         config.use_cache = True  # type: ignore[union-attr]
-
-
-def _fingerprint(
-    model: nn.Module, layers: Sequence[PrunableLayer], solver: Solver, batches: Sequence[Batch], stages: Sequence[Stage]
-) -> str:
-    selected = {id(layer.weight) for layer in layers}
-    shapes = [(canonical_name(name), str(p.dtype), tuple(p.shape)) for name, p in model.named_parameters()]
-    # A part of what stays as it is tells one checkpoint from another, also when the run has begun.
-    fixed = [p.detach().view(-1)[:4096] for p in model.parameters() if id(p) not in selected and not p.is_meta]
-    rules = [(layer.name, repr(layer.constraint)) for layer in layers]
-    content = [shapes, rules, repr(solver), digest(batches), digest(fixed), [stage.name for stage in stages]]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _close(journal: Journal, model: nn.Module, stages: Sequence[Stage]) -> None:

@@ -1,7 +1,7 @@
 """Weights that stay on disk: a model whose parameters are on `meta`, and a checkpoint that fills it part by part."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -35,20 +35,24 @@ class StreamedWeights:
         Raises:
             DataError: a parameter that the checkpoint does not hold, or in another shape.
         """
-        wanted = {id(parameter) for parameter in module.parameters() if parameter.is_meta}
-        names: dict[int, list[str]] = {}
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            if id(parameter) in wanted:
-                names.setdefault(id(parameter), []).append(name)
-        replaced = {key: nn.Parameter(self._tensor(found, key, model)) for key, found in names.items()}
-        _replace(model, replaced)
+        names = _names_on_meta(model, module)
+        _replace(model, {key: nn.Parameter(self._tensor(found, model)) for key, found in names.items()})
+
+    def missing(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter of `model` that is on meta: its first name, and its tensor from the disk, one at a time.
+
+        Raises:
+            DataError: a parameter that the checkpoint does not hold, or in another shape.
+        """
+        for names in _names_on_meta(model, model).values():
+            yield names[0], self._tensor(names, model)
 
     def release(self, model: nn.Module, module: nn.Module) -> None:
         """Puts the parameters of `module` back on meta."""
         parameters = list(module.parameters())
         _replace(model, {id(p): nn.Parameter(torch.empty_like(p, device="meta")) for p in parameters})
 
-    def _tensor(self, names: list[str], key: int, model: nn.Module) -> Tensor:
+    def _tensor(self, names: list[str], model: nn.Module) -> Tensor:
         name = next((name for name in names if name in self._files), None)
         if name is None:
             raise DataError(str(self._path), f"does not hold {names[0]!r}", "Is this the checkpoint of this model?")
@@ -84,6 +88,16 @@ class _Shallow(nn.Module):
         super().__init__()
         for name, parameter in module.named_parameters(recurse=False):
             self.register_parameter(name, parameter)
+
+
+def _names_on_meta(model: nn.Module, module: nn.Module) -> dict[int, list[str]]:
+    """All names in `model` of every parameter of `module` that is on meta, by its id."""
+    wanted = {id(parameter) for parameter in module.parameters() if parameter.is_meta}
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in wanted:
+            names.setdefault(id(parameter), []).append(name)
+    return names
 
 
 def _replace(model: nn.Module, replaced: dict[int, nn.Parameter]) -> None:

@@ -84,6 +84,10 @@ class ConstraintSet(ABC):
             self.check(name, weight.shape)
         return self
 
+    def bind_part(self, model: nn.Module, weights: Mapping[str, Tensor]) -> "ConstraintSet":
+        """As `bind`, for a part of the weights that share the set; a joint budget may be larger than this part."""
+        return self.bind(model, weights)
+
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Raises where masks of a weight that is cut along dimension 0 over several ranks cannot be had.
 
@@ -116,6 +120,8 @@ class ConstraintSet(ABC):
 
     def __and__(self, other: "ConstraintSet") -> "ConstraintSet":
         """Both at once, where the exact projection is known; see `Intersection`."""
+        if not isinstance(other, ConstraintSet):
+            return NotImplemented
         from slrprune.sets.intersection import intersect  # here, because it knows the sets, which know this class
 
         return intersect(self, other)

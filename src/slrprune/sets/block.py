@@ -46,7 +46,11 @@ class Block(PerTensorSet):
 
     def __post_init__(self) -> None:
         check_sparsity("Block", self.sparsity)
-        if not self.shape or not all(isinstance(size, int) and size >= 1 for size in self.shape):
+        if (
+            not isinstance(self.shape, Sequence)
+            or not self.shape
+            or not all(isinstance(size, int) and size >= 1 for size in self.shape)
+        ):
             raise ArgumentError("Block", "shape", self.shape, "must be whole numbers of at least 1, as in (4, 1)")
         object.__setattr__(self, "shape", tuple(self.shape))
 

@@ -9,7 +9,7 @@ from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
 from slrprune.sets.claims import Claim
-from slrprune.sets.groups import claim_strongest, keep_strongest, resolve_dim, swap_dim
+from slrprune.sets.groups import check_dim, claim_strongest, keep_strongest, resolve_dim, swap_dim
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Channel(PerTensorSet):
             Negative ones count from the end.
 
     Raises:
-        ArgumentError: sparsity outside [0, 1).
+        ArgumentError: sparsity outside [0, 1), a dim that is no whole number.
         ShapeError: a weight without the dimension.
 
     Examples:
@@ -45,6 +45,7 @@ class Channel(PerTensorSet):
 
     def __post_init__(self) -> None:
         check_sparsity("Channel", self.sparsity)
+        check_dim("Channel", self.dim)
 
     def check(self, name: str, shape: Sequence[int]) -> None:
         """Raises `ShapeError` for a weight without the dimension."""

@@ -9,7 +9,7 @@ from slrprune.distributed.slices import Slice
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
 from slrprune.sets.claims import Claim
-from slrprune.sets.groups import claim_strongest, keep_strongest
+from slrprune.sets.groups import check_dim, claim_strongest, keep_strongest
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Column(PerTensorSet):
 
     def __post_init__(self) -> None:
         check_sparsity("Column", self.sparsity)
+        check_dim("Column", self.dim)
         if self.dim not in (0, 1):
             raise ArgumentError("Column", "dim", self.dim, "must be 0 or 1, the dimension of the outputs")
 

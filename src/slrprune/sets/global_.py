@@ -126,19 +126,31 @@ class Global(ConstraintSet):
             ArgumentError: a budget that does not pay one entry of every tensor, or more than all of them; a weight
                 whose MACs cannot be counted.
         """
+        return self._bound(model, weights, is_part=False)
+
+    def bind_part(self, model: nn.Module, weights: Mapping[str, Tensor]) -> ConstraintSet:
+        """As `bind`, for a part of what the budget was made for: one that pays for all of these weights leaves them.
+
+        Raises:
+            ArgumentError: a budget that does not pay one entry of every tensor; a weight whose MACs cannot be counted.
+        """
+        return self._bound(model, weights, is_part=True)
+
+    def _bound(self, model: nn.Module, weights: Mapping[str, Tensor], *, is_part: bool) -> ConstraintSet:
         tensors = list(weights.values())
         if self.macs is not None:
             costs = macs_per_weight(model, weights, self.example_input)
             allocation = budget.resolve(self.allocation, self.floor)
             assert isinstance(allocation, budget.Magnitude)  # as the constructor has checked
             dense = sum(cost * w.numel() for cost, w in zip(costs, tensors, strict=True))
-            _check_between("macs", self.macs, sum(costs), dense)
-            return Knapsack(self.macs, costs, allocation.floor, self.progress)
+            macs = min(self.macs, dense) if is_part else self.macs
+            _check_between("macs", macs, sum(costs), dense)
+            return Knapsack(macs, costs, allocation.floor, self.progress)
         if self.sparsity is None:
             value, fixed, each = self._linear([w.numel() for w in tensors], [w.itemsize for w in tensors])
             dense = fixed + each * sum(w.numel() for w in tensors)
             name = "params" if self.params is not None else "bytes"
-            _check_between(name, value, fixed + each * len(tensors), dense)
+            _check_between(name, min(value, dense) if is_part else value, fixed + each * len(tensors), dense)
         return self
 
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from slrprune.distributed.slices import Slice
+from slrprune.errors import ArgumentError
 from slrprune.sets.base import kept_count
 from slrprune.sets.claims import Claim, Ranked, Summed
 from slrprune.sets.topk import top_k
@@ -69,6 +70,12 @@ def _energies(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...]) -> Ten
 def _spread(kept: Tensor, grid: Sequence[int], weight: Tensor) -> Tensor:
     """The mask of the weight from that of its groups."""
     return kept.expand(tuple(grid)).reshape(weight.shape).clone(memory_format=torch.contiguous_format)
+
+
+def check_dim(owner: str, dim: int) -> None:
+    """Raises `ArgumentError` unless `dim` is a whole number; which ones there are depends on the weight."""
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        raise ArgumentError(owner, "dim", dim, "must be a whole number")
 
 
 def resolve_dim(dim: int, ndim: int) -> int | None:

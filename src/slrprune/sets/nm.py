@@ -10,7 +10,7 @@ from slrprune.distributed.slices import Slice, refuse_straddling
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress
 from slrprune.sets.claims import Claim, Ranked, Settled
-from slrprune.sets.groups import resolve_dim, squares, swap_dim
+from slrprune.sets.groups import check_dim, resolve_dim, squares, swap_dim
 from slrprune.sets.topk import top_k
 
 _PAIRWISE = 16  # up to this m comparing all pairs beats a selection per group
@@ -34,7 +34,7 @@ class NM(PerTensorSet):
         fraction: part of the groups that obey, in [0, 1]; `at` sets it.
 
     Raises:
-        ArgumentError: n not in [1, m], a fraction outside [0, 1].
+        ArgumentError: n not in [1, m], a dim that is no whole number, a fraction outside [0, 1].
         ShapeError: a weight without the dimension, or whose size there is no multiple of m.
 
     Examples:
@@ -59,6 +59,7 @@ class NM(PerTensorSet):
         if self.n > self.m:
             way_out = "NM(n, m) keeps n of every m: NM(2, 4) keeps 2 of 4."
             raise ArgumentError("NM", "n", self.n, f"must be at most m={self.m}", way_out)
+        check_dim("NM", self.dim)
         if not 0 <= self.fraction <= 1:
             raise ArgumentError("NM", "fraction", self.fraction, "must be in [0, 1]")
 

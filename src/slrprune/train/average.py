@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slrprune.masks import apply_masks_
+from slrprune.rules import targets_by_name
 
 
 class Average:
@@ -27,8 +28,8 @@ class Average:
     @torch.no_grad()
     def copy_to_(self, model: nn.Module, pruned: list[str]) -> None:
         """Writes the average into `model`, with the zeros that `model` has now in the weights named `pruned`."""
-        parameters = dict(model.named_parameters())
-        masks = {name: parameters[name] != 0 for name in pruned}
+        targets = targets_by_name(model)
+        masks = {name: targets[name].parameter != 0 for name in pruned}
         for parameter, average in zip(model.parameters(), self._averaged.module.parameters(), strict=True):
             parameter.copy_(average)
         apply_masks_(model, masks)

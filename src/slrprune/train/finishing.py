@@ -36,11 +36,7 @@ def write_final_files(plan: Plan, folder: RunFolder, prune: PrunePhase, facts: M
     rows = layer_rows(model, report, example, seconds=seconds, residuals=facts.get("residuals", {}))
     folder.write_json("layers.json", {"version": VERSION, "layers": rows})
     dense, _ = load_dense(plan.task, plan.config.seed, folder.dense)
-    before, after = dict(dense.named_parameters()), dict(model.named_parameters())
-    names = prune.pruned
-    folder.write_json(
-        "histograms.json", histograms({name: before[name] for name in names}, {name: after[name] for name in names})
-    )
+    folder.write_json("histograms.json", histograms(prune.weights(dense), prune.weights(model)))
     if plan.config.retrain:
         record = retraining_record(facts, read_history(folder / "history.jsonl"), plan.final_split)
         folder.write_json("retraining.json", record)

@@ -9,9 +9,9 @@ from torch.optim import Optimizer
 
 from slrprune.distributed import Replicas
 from slrprune.errors import StateError
-from slrprune.masks import MaskKeeper
+from slrprune.masks import keeper_of
 from slrprune.pruner import Pruner
-from slrprune.rules import Rules
+from slrprune.rules import Rules, targets_by_name
 from slrprune.train.average import Average
 from slrprune.train.distillation import Teacher
 from slrprune.train.loop import DataOrder, Loop
@@ -58,8 +58,12 @@ class Phase:
 
     def masks(self) -> dict[str, Tensor]:
         """Masks of the moment, by name."""
-        weights = dict(self.model.named_parameters())
-        return {name: weights[name].detach() != 0 for name in self.pruned}
+        return {name: weight.detach() != 0 for name, weight in self.weights(self.model).items()}
+
+    def weights(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """Of the phase's model, or of a copy of it, the weights that are cut, by the names that the pruner uses."""
+        targets = targets_by_name(model)
+        return {name: targets[name].parameter for name in self.pruned}
 
     def cut_copy(self) -> nn.Module:
         """What the run would leave if it ended now."""
@@ -169,11 +173,12 @@ class RetrainPhase(Phase):
         loop = Loop(pruning.model, plan.task, plan.retraining_recipe, **parts)  # type: ignore[arg-type]
         super().__init__(plan, pruning.model, loop)
         self.pruned = pruning.pruned
-        self._keeper = MaskKeeper(self.model, loop.optimizer, pruning.pruner.masks())
+        self._keeper = keeper_of(self.model, loop.optimizer, pruning.pruner.masks())
 
     def finish(self) -> None:
         """Lets the weights go; with an average the model takes that."""
-        self._keeper.remove()
+        if self._keeper is not None:
+            self._keeper.remove()
         if self.average is not None:
             self.average.copy_to_(self.model, self.pruned)
 

@@ -6,13 +6,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slrprune.errors import ArgumentError
-from slrprune.masks import MaskKeeper
+from slrprune.masks import MaskKeeper, keeper_of
 from slrprune.rules import Rules, assign
 from slrprune.train.trainer import DenseTrainer, Trainer
 
 
 class RetrainingTrainer:
-    """The steps of another trainer until its hard cut, then plain steps under a `MaskKeeper`.
+    """The steps of another trainer until its hard cut, then plain steps, with the zeros that it left, if any, held.
 
     Both phases share optimizer and learning-rate schedule, as in every other run of the budget.
 
@@ -47,11 +47,12 @@ class RetrainingTrainer:
         self.rules = rules
         self._left = steps - retraining
         self._pruning = pruning(self._left)
+        self._is_cut = False
         self._keeper: MaskKeeper | None = None
 
     def step(self, loss: Tensor, /) -> None:
         """One step of the phase of the moment; the last one of the first phase is followed by the cut."""
-        if self._keeper is not None:
+        if self._is_cut:
             DenseTrainer(self.model, self.optimizer, 1).step(loss)
             return
         self._pruning.step(loss)
@@ -61,17 +62,18 @@ class RetrainingTrainer:
 
     def preview(self) -> nn.Module | None:
         """Before the cut what the first trainer shows, after it the model itself."""
-        return self._pruning.preview() if self._keeper is None else self.model
+        return self.model if self._is_cut else self._pruning.preview()
 
     def finalize(self) -> None:
         """Cuts if that has not been done, and lets the weights go."""
-        if self._keeper is None:
+        if not self._is_cut:
             self._cut()
-        assert self._keeper is not None
-        self._keeper.remove()
+        if self._keeper is not None:
+            self._keeper.remove()
 
     def _cut(self) -> None:
         self._pruning.finalize()
         targets = [target for assignment in assign(self.model, self.rules)[0] for target in assignment.targets]
         masks = {target.name: target.parameter.detach() != 0 for target in targets}
-        self._keeper = MaskKeeper(self.model, self.optimizer, masks)
+        self._keeper = keeper_of(self.model, self.optimizer, masks)
+        self._is_cut = True

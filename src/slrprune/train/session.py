@@ -237,17 +237,13 @@ class Session:
             return {}
         # With an average of the weights `cut` is that average, and not what the pruner would leave.
         left = cut if phase.average is None else phase.pruner.preview()
-        before, after = dict(phase.model.named_parameters()), dict(left.named_parameters())
-        return residual_of(before, {name: after[name] for name in phase.pruned})
+        return residual_of(phase.weights(phase.model), phase.weights(left))
 
     def _cut(self, prune: PrunePhase) -> None:
         task, plan = self.plan.task, self.plan
-        before = {
-            name: weight.detach().clone() for name, weight in prune.model.named_parameters() if name in prune.pruned
-        }
+        before = {name: weight.detach().clone() for name, weight in prune.weights(prune.model).items()}
         prune.finish()
-        after = dict(prune.model.named_parameters())
-        self.facts["residuals"] = residual_of(before, {name: after[name] for name in prune.pruned})
+        self.facts["residuals"] = residual_of(before, prune.weights(prune.model))
         self.facts["seconds_before"] = prune.loop.at.seconds
         final = self._judge(prune.model, "after_cut")
         if plan.config.retrain:  # without, it is the final model

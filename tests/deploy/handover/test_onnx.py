@@ -77,6 +77,8 @@ def test_what_cannot_be_exported_is_refused(net, images, tmp_path, monkeypatch):
     path = tmp_path / "net.onnx"
     with pytest.raises(ArgumentError, match=r"export_onnx\(tolerance=0\): tolerance must be above 0"):
         export_onnx(net, images, path, tolerance=0)
+    with pytest.raises(ArgumentError, match=r"export_onnx\(example_inputs='Tensor'\): .* must be what the model takes"):
+        export_onnx(net, images[:, :1], tmp_path / "no.onnx")
     with pytest.raises(UsageError, match=r"export_onnx: the model is in training mode\. Call model\.eval\(\) before"):
         export_onnx(nn.Linear(8, 8), images, path)
     with pytest.raises(UsageError, match=r"model or example lie on meta\. Call \.cpu\(\) on both before"):

@@ -130,6 +130,28 @@ def test_a_model_that_is_one_layer(needs_kernels, invented):
     assert (row.name, row.sparsity, row.time) == ("weight", 0.75, 0.25e6)
 
 
+class Outer(nn.Module):
+    """Holds another model as its attribute `module`, as wrappers do."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x)
+
+
+@pytest.mark.parametrize(
+    "inner", [nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 8)), nn.Linear(16, 16)], ids=["model", "layer"]
+)
+def test_a_model_within_another(inner, invented):
+    """Its weights are called as in the inner model, and their bytes and times are found under these names."""
+    models, rules = (inner, Outer(inner)), slr.Unstructured(0.75)
+    expected, found = (plan(model, rules, torch.randn(1, 16), timer=invented()).rows for model in models)
+    assert [str(row) for row in found] == [str(row) for row in expected]  # NaN is NaN in text
+    assert all(row.file_bytes and row.runs_on != "dense: no Linear or Conv2d" for row in found)
+
+
 def test_the_table(needs_kernels, invented):
     report = plan(Net(), {"head": None, "*": slr.Unstructured(0.9)}, EXAMPLE, timer=invented())
     lines = str(report).splitlines()

@@ -156,6 +156,15 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         load_sparse(tmp_path)
 
 
+def test_the_model_does_not_come_first(tmp_path: Path) -> None:
+    model: Any = nn.Linear(3, 2)
+    save_sparse(model, tmp_path / "file")
+    with pytest.raises(
+        ArgumentError, match=r"load_sparse\(path='Linear'\): path must be a path\. The path comes first"
+    ):
+        load_sparse(model, tmp_path / "file")  # type: ignore[arg-type]
+
+
 def test_an_ordinary_safetensors_file(tmp_path: Path) -> None:
     save_file({"data": torch.zeros(3)}, tmp_path / "file")
     with pytest.raises(DataError, match="it is a safetensors file, but not one that save_sparse wrote"):

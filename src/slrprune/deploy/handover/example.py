@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slrprune.deploy.shrink.example import run, tensors_in
+from slrprune.deploy.shrink.example import refused_example, run, tensors_in
 from slrprune.errors import UsageError
 
 
@@ -22,6 +22,7 @@ def reference(model: nn.Module, inputs: Any, where: str) -> list[Tensor]:
     """The tensors that the model gives on the example, without a graph.
 
     Raises:
+        ArgumentError: the model does not take the example.
         UsageError: the model is in training mode, not on the CPU, or gives no tensor.
     """
     if any(module.training for module in model.modules()):
@@ -31,7 +32,10 @@ def reference(model: nn.Module, inputs: Any, where: str) -> list[Tensor]:
     if devices:
         raise UsageError(where, f"model or example lie on {', '.join(devices)}", "Call .cpu() on both before.")
     with torch.no_grad():
-        outputs = tensors_in(run(model, inputs))
+        try:
+            outputs = tensors_in(run(model, inputs))
+        except Exception as error:  # a wrong example fails anywhere in the forward pass
+            raise refused_example(where, inputs, error) from error
     if not outputs:
         raise UsageError(where, "the model's output holds no tensor", "Wrap it so that it returns tensors.")
     return [tensor.clone() for tensor in outputs]

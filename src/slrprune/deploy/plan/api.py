@@ -11,7 +11,7 @@ from slrprune.deploy.plan.imitate import imitate
 from slrprune.deploy.plan.report import NAN, PlanReport, PlanRow, ShrunkPlan
 from slrprune.deploy.plan.shrinking import try_shrink
 from slrprune.deploy.plan.sizes import Sizes, sizes
-from slrprune.rules import Rules, Target
+from slrprune.rules import Rules, Target, canonical_name
 from slrprune.sets import Channel, ConstraintSet
 
 _TOLERANCE = 0.01
@@ -104,8 +104,8 @@ def _row(
 
 
 def _layer_row(name: str, acceleration: AccelerateReport) -> LayerRow | None:
-    layer = name.removesuffix(".weight") if name != "weight" else "0"  # a model that is one layer
-    return next((row for row in acceleration.rows if row.name == layer), None)
+    own = "0.weight" if name == "weight" else name  # a model that is one layer
+    return next((row for row in acceleration.rows if canonical_name(f"{row.name}.weight") in (name, own)), None)
 
 
 def _runs_on(layer: LayerRow | None) -> str:

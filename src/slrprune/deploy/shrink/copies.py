@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
-from slrprune.deploy.shrink.example import cast, described, relative_difference, shuffled
+from slrprune.deploy.shrink.example import cast, described, refused_example, relative_difference, shuffled
 from slrprune.deploy.shrink.findings import Findings
 from slrprune.deploy.shrink.kinds import is_stateless_norm
 from slrprune.deploy.shrink.probe import Fill, noise, nothing, path_of, probe
 from slrprune.deploy.shrink.resize import resize_model_
-from slrprune.errors import ArgumentError, NonFiniteError, UsageError
+from slrprune.errors import NonFiniteError, UsageError
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -93,9 +93,7 @@ def refer(model: nn.Module, inputs: object) -> Reference:
     try:
         outputs, path = path_of(reference, inputs)
     except Exception as error:  # a wrong example fails anywhere in the forward pass
-        rule = f"must be what the model takes, on its device: {described(error)}"
-        way_out = "A tuple is positional arguments, a dict keyword arguments."
-        raise ArgumentError("shrink", "example_inputs", type(inputs).__name__, rule, way_out) from error
+        raise refused_example("shrink", inputs, error) from error
     if any(bool(tensor.isnan().any()) for tensor in outputs):
         raise NonFiniteError("shrink", "the model's output on the example")
     if relative_difference(outputs, path_of(reference, inputs)[0]) > 0:

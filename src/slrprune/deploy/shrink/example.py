@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slrprune.errors import ArgumentError
+
 
 def run(model: nn.Module, inputs: object) -> object:
     """The model's output; a tuple is positional arguments, a mapping keyword arguments, anything else the only one."""
@@ -68,6 +70,13 @@ def shuffled(inputs: Any) -> Any:
 def described(error: Exception) -> str:
     """The kind of an error that a forward pass raised, and the first line of its message."""
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+
+
+def refused_example(where: str, inputs: object, error: Exception) -> ArgumentError:
+    """What to raise where the model does not take the example."""
+    rule = f"must be what the model takes, on its device: {described(error)}"
+    way_out = "A tuple is positional arguments, a dict keyword arguments."
+    return ArgumentError(where, "example_inputs", type(inputs).__name__, rule, way_out)
 
 
 def relative_difference(reference: Sequence[Tensor], outputs: Sequence[Tensor]) -> float:

@@ -45,10 +45,14 @@ def load_sparse(
     Raises:
         DataError: no such file, a file that is damaged, of another format or version, or beyond `max_bytes`.
         StateError: the file does not fit the model.
-        ArgumentError: `max_bytes` is not a number of bytes.
+        ArgumentError: `max_bytes` is not a number of bytes, or the arguments have changed places.
     """
     if max_bytes is not None and (type(max_bytes) is not int or max_bytes < 0):
         raise ArgumentError("load_sparse", "max_bytes", max_bytes, "must be a number of bytes, or None")
+    if isinstance(path, nn.Module):
+        raise ArgumentError(
+            "load_sparse", "path", type(path).__name__, "must be a path", "The path comes first, then the model."
+        )
     where = f"load_sparse({str(path)!r})"
     try:
         return _load(Path(path), model, max_bytes, where)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from slrprune.errors import SlrpruneError
 from slrprune.macs import macs_per_weight
 from slrprune.records import SparsityReport
+from slrprune.rules import canonical_name, targets_by_name
 
 IMAGE = 128
 """Largest number of tiles in a mask's image, along each side."""
@@ -29,13 +30,13 @@ def layer_rows(
         model: after the cut.
         report: of the pruner.
         example: a batch of one, to count multiply-adds.
-        seconds: measured time of the modules, by name; empty where nothing was measured.
+        seconds: measured time of the modules, by the names that `named_modules` has; empty where nothing was measured.
         residuals: what the cut took from each weight, by name.
     """
-    weights = dict(model.named_parameters())
+    weights = {name: target.parameter for name, target in targets_by_name(model).items()}
     sets = {layer.name: layer.constraint for layer in report.layers}
     reasons = {skipped.name: skipped.reason for skipped in report.skipped}
-    sizes = _sparse_bytes(model)
+    sizes, times = _sparse_bytes(model), {_owner(f"{module}.weight"): time for module, time in seconds.items()}
     counted = _uses_of_all(model, {name: weights[name] for name in (*sets, *reasons)}, example)
     rows = []
     for name in (*sets, *reasons):
@@ -54,7 +55,7 @@ def layer_rows(
                 "macs_left": None if uses is None else uses * nnz,
                 "bytes_dense": weight.nbytes,
                 "bytes_sparse": sizes.get(name),
-                "seconds": seconds.get(name.rpartition(".")[0]) if weight.dim() > 1 else None,
+                "seconds": times.get(_owner(name)) if weight.dim() > 1 else None,
                 "primal_residual": residuals.get(name),
                 "mask_image": _image(weight != 0) if name in sets else None,
             }
@@ -80,12 +81,17 @@ def _uses(model: nn.Module, name: str, weight: Tensor, example: Tensor) -> int |
 
 
 def _sparse_bytes(model: nn.Module) -> dict[str, int]:
-    """Bytes of every tensor in the sparse file."""
+    """Bytes of every tensor in the sparse file, by canonical name."""
     from slrprune.deploy.sparse_file.save import encode_state
     from slrprune.deploy.sparse_file.state import state_of
 
     rows, data = encode_state(state_of(model))
-    return {name: len(coded) for row, coded in zip(rows, data, strict=True) for name in row.names}
+    return {canonical_name(name): len(coded) for row, coded in zip(rows, data, strict=True) for name in row.names}
+
+
+def _owner(name: str) -> str:
+    """The module of a parameter, by the parameter's canonical name: a lone wrapped layer is "", and not "module"."""
+    return canonical_name(name).rpartition(".")[0]
 
 
 def _image(mask: Tensor) -> dict[str, Any]:
