@@ -15,6 +15,7 @@ from slrprune.errors import (
     StateError,
     UsageError,
     closest,
+    suggestion,
 )
 
 
@@ -69,3 +70,26 @@ def test_closest_lists_the_most_similar_first() -> None:
     assert closest("fc.weigth", names, 1) == ["fc.weight"]
     assert closest("xyz", []) == []
     assert len(closest("nothing like them", names)) == 3
+    assert closest("FC.Weight", names, 1) == ["fc.weight"]
+    assert closest("embedding", ["Embedding", "fc"]) == ["Embedding", "fc"]
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        ("LAMP", "lamp"),
+        ("lmap", "lamp"),
+        ("fcn", "fcn_resnet50"),
+        ("one-shot", "one_shot"),
+        ("nope", ""),
+        ("nowhere", ""),
+        ("my_task.py", ""),
+        ("no", ""),
+        ("", ""),
+    ],
+)
+def test_only_what_is_near_is_suggested(word: str, near: str) -> None:
+    names = ["uniform", "lamp", "fcn_resnet50", "one_shot", "imagenet", "tusimple", "nm", "inspect"]
+    assert suggestion(word, names) == (f"The closest is {near!r}." if near else "")
+    assert suggestion(word, names, "; the closest is {}") == (f"; the closest is {near}" if near else "")
+    assert suggestion(word, []) == ""

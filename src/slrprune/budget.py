@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from slrprune.distributed.slices import Slice
-from slrprune.errors import ArgumentError, UsageError, closest
+from slrprune.errors import ArgumentError, UsageError, suggestion
 from slrprune.sets.claims import Claim, Ranked
 from slrprune.sets.topk import top_k
 
@@ -217,7 +217,7 @@ def resolve(wanted: Allocation | str, floor: float | None) -> Allocation:
     if isinstance(wanted, Allocation):
         return wanted
     if wanted not in _NAMES:
-        way_out = f"Did you mean {closest(str(wanted), _NAMES, 1)[0]!r}?"
+        way_out = suggestion(str(wanted), _NAMES, "Did you mean {!r}?")
         raise ArgumentError("Global", "allocation", wanted, f"must be one of {list(_NAMES)}", way_out)
     return _NAMES[wanted]()
 

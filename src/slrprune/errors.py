@@ -5,7 +5,7 @@ would expect (`ValueError`, `RuntimeError`, ...), so that `except ValueError` ke
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 
 class SlrpruneError(Exception):
@@ -99,9 +99,31 @@ class BrokenPackageError(SlrpruneError, ImportError):
 
 
 def closest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
-    """The `count` entries of `choices` that look most like `word`, best first."""
-    names = list(choices)
-    return get_close_matches(word, names, n=count, cutoff=0.0)
+    """The `count` entries of `choices` that look most like `word`, in capitals or not, best first; near or not."""
+    return sorted(choices, key=lambda choice: _likeness(word, choice), reverse=True)[:count]
+
+
+def suggestion(word: str, choices: Iterable[str], form: str = "The closest is {!r}.") -> str:
+    """`form` with the entry of `choices` that is near `word` in its braces; empty where none is.
+
+    A name that has nothing in common with what was written misleads: who asked for "nope" did not mean "one_shot".
+
+    Examples:
+        >>> suggestion("LAMP", ["uniform", "lamp"]), suggestion("nope", ["slr", "one_shot"])
+        ("The closest is 'lamp'.", '')
+    """
+    near = [choice for choice in choices if _is_near(word.casefold(), choice.casefold())]
+    return form.format(closest(word, near, 1)[0]) if near else ""
+
+
+def _likeness(word: str, choice: str) -> float:
+    return SequenceMatcher(None, choice.casefold(), word.casefold()).ratio()
+
+
+def _is_near(word: str, choice: str) -> bool:
+    """Most of the letters are the same, or one begins with the other, as "fcn" and "fcn_resnet50" do."""
+    begins = min(len(word), len(choice)) >= 3 and (word.startswith(choice) or choice.startswith(word))
+    return begins or _likeness(word, choice) >= 0.6  # difflib's own measure
 
 
 def _sentence(problem: str, way_out: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from slrprune.errors import ArgumentError, ShapeError, UsageError, closest
+from slrprune.errors import ArgumentError, ShapeError, UsageError, suggestion
 from slrprune.rules import Target as Weight
 from slrprune.rules import find_targets
 from slrprune.sets import NM, Block, Channel, Column, ConstraintSet, KernelPattern, Unstructured
@@ -47,10 +47,15 @@ class Structure:
             raise ArgumentError(where, "sparsity", sparsity, f"{rule} (set {self.name})")
         constraint = self.make(0.0 if sparsity is None else sparsity)
         weights = [weight for weight in find_targets(model) if weight.is_default and not weight.obstacle]
-        fitting = [weight for weight in weights if not self.misfit(constraint, weight)]
+        misfits = {weight.name: self.misfit(constraint, weight) for weight in weights}
+        fitting = [weight for weight in weights if not misfits[weight.name]]
         if not fitting:
-            problem = f"no weight of {type(model).__name__} fits {constraint!r}"
-            raise UsageError(where, problem, "Take another --set.")
+            kind = type(model).__name__
+            if not weights:
+                raise UsageError(where, f"no weight of {kind} is pruned by default", "Rules may name others.")
+            name, reason = next(iter(misfits.items()))
+            problem = f"no weight of {kind} fits the set {self.name}, for example {name}: {reason}"
+            raise UsageError(where, problem, "Take another set.")
         level = "" if sparsity is None else f"-{100 * sparsity:.6g}%"
         label = self.name.replace(":", "-") + level
         return Target(label, {weight.name: constraint for weight in fitting}, sparsity)
@@ -102,7 +107,7 @@ def targets(name: str, sparsities: tuple[float, ...], model: nn.Module, where: s
     known = {structure.name: structure for structure in STRUCTURES}
     if name not in known:
         rule = f"must be one of {', '.join([GLOBAL, *known])}"
-        raise ArgumentError(where, "set", name, rule, f"The closest is {closest(name, known, 1)[0]!r}.")
+        raise ArgumentError(where, "set", name, rule, suggestion(name, [GLOBAL, *known]))
     structure = known[name]
     levels: tuple[float | None, ...] = sparsities or (None,)
     return tuple(structure.target(sparsity, model, where) for sparsity in levels)

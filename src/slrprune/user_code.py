@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from slrprune.errors import SlrpruneError, UsageError, closest
+from slrprune.errors import SlrpruneError, UsageError, closest, suggestion
 
 _SUFFIX = ".py"
 
@@ -34,6 +34,21 @@ def load_function(name: str, verb: str) -> Callable[..., Any]:
     return function
 
 
+def lacks_function(name: str) -> bool:
+    """Whether `name` is a file of the user's own without `:function` behind it, which is easily forgotten."""
+    return name.endswith(_SUFFIX)
+
+
+def refuse_file_alone(name: str, verb: str) -> None:
+    """Says what a file's name lacks.
+
+    Raises:
+        UsageError: `name` is a file without `:function` behind it.
+    """
+    if lacks_function(name):
+        raise UsageError(verb, f"{name} names no function in the file", f"Write it behind a colon: {name}:make_task.")
+
+
 def call(function: Callable[..., Any], name: str, options: Mapping[str, Any], verb: str) -> Any:
     """Calls the function with the options as keyword arguments, which are checked against its signature by name.
 
@@ -44,8 +59,8 @@ def call(function: Callable[..., Any], name: str, options: Mapping[str, Any], ve
     takes_all = any(entry.kind is inspect.Parameter.VAR_KEYWORD for entry in parameters.values())
     for option in () if takes_all else options:
         if option not in parameters:
-            way_out = f"The closest is {closest(option, parameters, 1)[0]!r}." if parameters else "It takes none."
-            raise UsageError(verb, f"{name} has no setting {option!r}", way_out)
+            all_of_them = f"Its settings: {', '.join(parameters)}." if parameters else "It takes none."
+            raise UsageError(verb, f"{name} has no setting {option!r}", suggestion(option, parameters) or all_of_them)
     return function(**options)
 
 

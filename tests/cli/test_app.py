@@ -109,7 +109,7 @@ def test_tasks_are_listed_with_settings_and_methods(slrprune):
     text = slrprune("tasks").stdout
     assert "blobs  Four clouds of points." in text
     assert "    --option noise=0.5" in text
-    assert "to slrprune prune as --set task_options.NAME=VALUE." in text
+    assert "in a configuration they are the fields of task_options." in text
     assert "    needs --data DIR with cora.npz, or graph/cora.npz; no extra" in text
     assert "  gradual_magnitude  gradual magnitude pruning" in text
     content = json.loads(slrprune("tasks", "--json").stdout)

@@ -72,6 +72,22 @@ def test_every_command_of_a_page_is_understood(page):
             understood(" ".join(command.split()))
 
 
+def verbs_with(option):
+    commands = typer.main.get_command(app).commands
+    return {verb for verb, command in commands.items() if any(option in entry.opts for entry in command.params)}
+
+
+def test_the_page_says_which_verb_takes_which_option():
+    text = (REPOSITORY / "docs/cli.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(--[^`]*)` \|.*\| ([^|]*) \|$", text, re.MULTILINE)
+    assert len(rows) == 5
+    told = {option: set(re.findall(r"`([a-z]+)`", verbs)) for option, verbs in rows}
+    assert told["--set NAME"] | told["--set key=value"] == verbs_with("--set")
+    for option in ("--sparsity S", "--dense PATTERN", "--rule 'pattern=SET'"):
+        assert told[option] == verbs_with(option.split()[0]), option
+    assert verbs_with("--option") == told["--sparsity S"] - {"demo", "oneshot"}
+
+
 @pytest.mark.parametrize("verb", ["tasks", "new-task", "inspect"])
 def test_the_quick_examples_run(slrprune, verb):
     if verb == "inspect":
@@ -82,12 +98,14 @@ def test_the_quick_examples_run(slrprune, verb):
 
 
 @pytest.mark.parametrize(
-    ("word", "closest"), [("compar", "compare"), ("sensitivty", "sensitivity"), ("export_", "export"), ("xyz", "")]
+    ("word", "closest"), [("compar", "compare"), ("sensitivty", "sensitivity"), ("export_", "export"), ("PLAN", "plan")]
 )
 def test_an_unknown_verb_is_told_the_closest(slrprune, word, closest):
     result = slrprune(word)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"Error: there is no verb '{word}'. The closest is '{closest}" in result.stderr
+    assert f"Error: there is no verb '{word}'. The closest is '{closest}'." in result.stderr
+    far = slrprune("xyz")
+    assert "Error: there is no verb 'xyz'. slrprune --help lists what there is." in far.stderr
 
 
 def test_completion_offers_the_verbs(slrprune, monkeypatch):

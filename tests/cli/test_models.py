@@ -93,10 +93,21 @@ def test_timm_models_by_name(monkeypatch):
             r"plan: there is no model 'digit'\. The closest task is 'digits'; or name timm:NAME, hf:NAME",
         ),
         (
+            "nowhere",
+            [],
+            r"no model 'nowhere'\. Name one of the tasks digits, cifar10, .*, or timm:NAME, hf:NAME, module:f",
+        ),
+        (
+            "my_task.py",
+            [],
+            r"plan: my_task\.py names no function in the file\. Write .* colon: my_task\.py:make_task\.$",
+        ),
+        (
             "digits",
             ["fald=1"],
             r"plan: the task 'digits' has no setting 'fald'\. The closest of its settings is 'fold'",
         ),
+        ("digits", ["xyz=1"], r"has no setting 'xyz'\. Its settings: fold, "),
         ("timm:x", ["fold=1"], r"plan: --data and --option are settings of tasks\. 'timm:x' is none; leave them out"),
         ("no_module:f", [], r"plan: the module 'no_module' cannot be imported \(No module named 'no_module'\)"),
         ("my_models:smal", [], r"plan: 'my_models' has no function 'smal'\. Closest: small, "),
@@ -176,7 +187,8 @@ def test_plan_says_how_to_make_a_model_plain(slrprune, module, function, sentenc
 def test_errors_of_a_set_name_the_verb(slrprune, module, verb):
     assert slrprune(verb, "my_models:small", "--set", "2:5").stderr.startswith(f"slrprune: {verb}(set='2:5'): set must")
     text = slrprune(verb, "my_models:small", "--set", "filters", "--sparsity", "0.5").stderr
-    assert text == f"slrprune: {verb}: no weight of Sequential fits Channel(sparsity=0.5, dim=0). Take another --set.\n"
+    problem = "no weight of Sequential fits the set filters, for example 0.weight: the set filters is for convolutions"
+    assert text == f"slrprune: {verb}: {problem}. Take another set.\n"
 
 
 def test_models_of_transformers_from_a_folder(module):

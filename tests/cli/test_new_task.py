@@ -11,7 +11,10 @@ QUICK = ("--methods", "slr", "one_shot", "--sparsity", "0.5", "--seeds", "1", "-
 def test_the_template_runs_as_it_is(slrprune):
     result = slrprune("new-task")
     assert result.exit_code == 0
-    assert "  slrprune prune my_task.py:make_task" in result.stdout.splitlines()
+    printed = [line.strip() for line in result.stdout.splitlines()[1:]]
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert "\n".join(["```console", "slrprune new-task my_task.py", *printed, "```"]) in page
+    assert printed[-1] == "slrprune prune my_task.py:make_task"
     assert 35 <= len(Path("my_task.py").read_text().splitlines()) <= 55
     found = json.loads(slrprune("inspect", "my_task.py:make_task", "--json").stdout)
     assert found["pruned_numel"] == 19456
@@ -40,6 +43,8 @@ def test_settings_are_arguments_of_the_function(slrprune):
     assert noisy["dense"] < plain["dense"] - 10
     result = slrprune("inspect", "my_task.py:make_task", "--option", "noose=4")
     assert "inspect: my_task.py:make_task has no setting 'noose'. The closest is 'noise'." in result.stderr
+    result = slrprune("inspect", "my_task.py:make_task", "--option", "fold=4")
+    assert "inspect: my_task.py:make_task has no setting 'fold'. Its settings: noise, device." in result.stderr
 
 
 def test_no_file_is_overwritten(slrprune):
@@ -59,6 +64,8 @@ def test_no_file_is_overwritten(slrprune):
         ("my_task.py:make", "'my_task.py' has no function 'make'. Closest: make_task, "),
         ("timm:resnet18", "timm:resnet18 is a model without data. Return it from a task of your own, with its data"),
         ("bad.py:make", "bad.py:make returned a int. It must return a slrprune.tasks.Task: slrprune new-task writes"),
+        ("my_task.py", "my_task.py names no function in the file. Write it behind a colon: my_task.py:make_task."),
+        ("nowhere", "there is no task 'nowhere'. Built in are digits, "),
         ("blob", "there is no task 'blob'. Did you mean 'blobs'? Built in are digits, "),
     ],
 )

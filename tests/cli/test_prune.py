@@ -51,6 +51,32 @@ def test_strict_is_a_setting_of_the_task(slrprune):
     assert "--resume goes on as the run began, and --strict would change it" in refused.stderr
 
 
+def test_settings_of_the_task_are_given_as_to_every_verb(slrprune):
+    from slrprune.cli.prune import _as_overrides, _configured
+
+    Path("here.pt").touch()
+    Path("run.yaml").write_text("task: blobs\ntask_options: {noise: 2.0, data: there}\n")
+    written = ["noise=1e-3", "data=here.pt", "a=null", "b=None", "c=True", "d=[1, 2]", "e=yes", "f=x: y"]
+    meant = {"noise": 1e-3, "data": "here.pt", "a": None, "b": None, "c": True, "d": [1, 2], "e": "yes", "f": "x: y"}
+    options = _configured("mine.py:make", None, _as_overrides(written), {}, False).task_options
+    assert options == meant
+    assert _configured(None, Path("run.yaml"), _as_overrides(["noise=0.25"]), {}, False).task_options == {
+        "noise": 0.25,
+        "data": "there",
+    }
+    result = slrprune("prune", "blobs", "--option", "noise=0.25", "--epochs", "1", "--out", "run", "--json", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    assert "noise: 0.25" in Path("run/config.yaml").read_text()
+    for arguments, sentence in (
+        (("blobs", "--option", "nose=1"), "task_options.nose = 1: is no setting of blobs, which has noise, data"),
+        (("blobs", "--option", "noise"), "prune(option='noise'): option must have the form name=value."),
+        (("--resume", "run", "--option", "noise=1"), "--resume goes on as the run began, and --option would change it"),
+    ):
+        result = slrprune("prune", *arguments)
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_with_its_code_and_the_command_that_goes_on(slrprune, monkeypatch, signum):
     blobs = task_class("blobs")

@@ -60,7 +60,7 @@ def test_weights_from_a_file(slrprune):
         (("--set", "2:4", "--sparsity", "0.5"), "sensitivity(sparsity=0.5): sparsity must not be given"),
         (("--sparsity", "much"), "sensitivity(sparsity='much'): sparsity must be a number, or several with commas"),
         (("--sparsity", "1"), "Unstructured(sparsity=1.0): sparsity must be in [0, 1)."),
-        (("--set", "kernel-patterns"), "sensitivity: no weight of Sequential fits KernelPattern("),
+        (("--set", "kernel-patterns"), "sensitivity: no weight of Sequential fits the set kernel-patterns, for ex"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(slrprune, arguments, sentence):

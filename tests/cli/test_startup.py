@@ -28,6 +28,19 @@ def test_help_comes_without_any_heavy_import(arguments: list[str], heavy: list[s
     assert "slrprune" in result.stdout
 
 
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "slrprune"]
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.strip() == slrprune.__version__
+    wrong = subprocess.run([*command, "pruen"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "Usage: python -m slrprune" in wrong.stderr
+    hidden = "import runpy, sys; sys.modules['typer'] = None; runpy.run_module('slrprune', run_name='__main__')"
+    lacking = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
+    assert lacking.returncode == 1
+    assert lacking.stderr.strip().endswith("needs typer. Install it with: pip install 'slrprune[cli]'.")
+
+
 def test_dir_shows_every_public_name() -> None:
     assert {*slrprune.__all__, "__version__"} <= set(dir(slrprune))
     assert slrprune.__version__ == importlib.metadata.version("slrprune")

@@ -16,6 +16,8 @@ def test_an_unknown_name_lists_what_there_is():
     sentence = r"compare\(method='classic_slr_rmap'\): method must be one of slr, dpf, .*dense\. The closest is 'class"
     with pytest.raises(ArgumentError, match=sentence):
         find(["slr", "classic_slr_rmap"])
+    with pytest.raises(ArgumentError, match=r"one of slr, dpf, .*dense\.$"):
+        find(["slr", "nope"])
 
 
 def test_arms_come_in_the_order_asked_for_and_once():

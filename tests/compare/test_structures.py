@@ -50,8 +50,21 @@ def test_weights_stored_transposed_are_looked_at_the_right_way():
     net = nn.Sequential(nn.ConvTranspose2d(3, 4, 3))  # stored as (in, out, ...): 4 outputs, 3 inputs
     (target,) = targets("blocks-4x1", (0.5,), net)
     assert list(target.rules) == ["0.weight"]
-    with pytest.raises(UsageError, match=r"no weight of Sequential fits NM\(n=2, m=4.*Take another --set"):
+    with pytest.raises(
+        UsageError, match=r"no weight of Sequential fits the set 2:4, for .* 0\.weight: NM\(2, 4\) needs"
+    ):
         targets("2:4", (), net)
+
+
+def test_where_nothing_fits_the_reason_is_told():
+    linear = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))  # its rows would fit a Channel
+    sentence = (
+        r"no weight of Sequential fits the set filters, for example 0\.weight: the set filters is for convolutions\."
+    )
+    with pytest.raises(UsageError, match=rf"^compare: {sentence} Take another set\.$"):
+        targets("filters", (0.5,), linear)
+    with pytest.raises(UsageError, match=r"^prune: no weight of ReLU is pruned by default\. Rules may name others\.$"):
+        targets("filters", (0.5,), nn.ReLU(), "prune")
 
 
 def test_a_level_that_is_missing_or_one_too_many_is_refused(net):

@@ -53,7 +53,7 @@ def test_five_mistakes_are_told_at_once_with_line_field_and_what_is_allowed(writ
     assert found["sparsity"].rule == "must be a number in [0, 1) or null"
     assert found["distil.temprature"].rule == "is no field; the closest is temperature; there are weight, temperature"
     assert found["epochs"].rule == "must be a whole number of at least 1 or null"
-    assert found["precision"].rule.startswith("must be one of no, bf16, fp16; the closest is ")
+    assert found["precision"].rule == "must be one of no, bf16, fp16"
     assert found["precision"].got == "'fp8'"
 
 
@@ -74,7 +74,19 @@ def test_flags_and_overrides_have_no_line(written):
         ("epochs", None),
         ("checkpoint.every", None),
     ]
-    assert found[0].rule == "must have the form key=value"
+    assert found[0].rule == "must have the form key=value, as in --set set=filters"
+
+
+@pytest.mark.parametrize(("entry", "name"), [("filters", "filters"), ("filterz", "filters"), ("2:4", "2:4")])
+def test_a_set_given_as_to_other_verbs_is_told_its_spelling(entry, name):
+    with pytest.raises(ConfigError, match=rf"must have the form key=value; the set {name} is --set set={name}\."):
+        make_config([entry], task="digits")
+    assert make_config([f"set={name}"], task="digits").set == name
+
+
+def test_a_pattern_that_yaml_takes_for_a_number_is_meant(written):
+    assert load_config(written("task: digits\nset: 2:4\n")).set == "2:4"
+    assert [problem.field for problem in problems(written("task: digits\nset: 123\n"))] == ["set"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +97,8 @@ def test_flags_and_overrides_have_no_line(written):
         ("task: [", "the file", 1, r"must be YAML \("),
         ("- task", "the file", 1, "must hold a mapping"),
         ("task: timm:resnet18", "task", 1, "is a model without data"),
+        ("task: s1.py", "task", 1, "must name the function in the file, too, as in s1.py:make_task$"),
+        ("task: nowhere", "task", 1, "must be one of digits, .*, or module:function or file.py:function$"),
         ("task: digits\nepochs: yes", "epochs", 2, "must be a whole number of at least 1"),
         ("task: digits\nlr: .inf", "lr", 2, "must be a number larger than 0 or null"),
         ("task: digits\ntracker: tensorbord", "tracker", 2, "one of tensorboard, wandb, mlflow, none; .*tensorboard$"),
@@ -94,7 +108,7 @@ def test_flags_and_overrides_have_no_line(written):
         ("task: digits\nrules: {a: null}\nsparsity: 0.5", "sparsity", 3, "must be left out where there are rules"),
         ("task: digits\nrules: {}", "rules", 2, "must hold at least one rule"),
         ("task: digits\nrules:\n  conv1: NM(5, 4)", "rules.conv1", 3, "is refused: .*n must be at most m=4"),
-        ("task: digits\nrules:\n  conv1: NN(2, 4)", "rules.conv1", 3, "has no NN: must be one of .*closest is NM"),
+        ("task: digits\nrules:\n  conv1: nm(2, 4)", "rules.conv1", 3, "has no nm: must be one of .*closest is NM"),
         ("task: digits\nrules:\n  conv1: Magnitude()", "rules.conv1", 3, r"must be a set such as NM\(2, 4\)"),
         (f"task: digits\nrules:\n  conv1: {'-' * 9000}1", "rules.conv1", 3, "is nested too deep"),
         (f"task: digits\nrules:\n  conv1: {'NM(2, 4) & ' * 3000}NM(2, 4)", "rules.conv1", 3, "is nested too deep"),
@@ -152,8 +166,16 @@ def test_a_configuration_cannot_be_changed():
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):
-    with pytest.raises(DataError, match="the configuration cannot be read"):
+    way_out = r"\. Name a YAML file, such as the config\.yaml in the folder of a run\.$"
+    with pytest.raises(
+        DataError, match=r"nowhere\.yaml: the .* cannot be read \(no such file or directory\)" + way_out
+    ):
         load_config(tmp_path / "nowhere.yaml")
+    with pytest.raises(DataError, match=r"cannot be read \(is a directory\)" + way_out):
+        load_config(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes("task: \u00e4\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"cannot be read \('utf-8' codec .*\)\. Save it as UTF-8\.$"):
+        load_config(tmp_path / "latin.yaml")
 
 
 def test_the_schema_holds_every_field_with_its_range():

@@ -261,8 +261,13 @@ def test_memory_of_16_bit_weights_is_float32(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SLR(sigma=0.0), r"ConstantStepsize\(sigma=0.0\): sigma must be in \(0, 1\]"),
-        (lambda: SLR(sigma=1.5), r"sigma must be in \(0, 1\]\. 1 is ADMM's unit step"),
+        (lambda: SLR(sigma=0.0), r"^SLR\(sigma=0.0\): sigma must be in \(0, 1\]"),
+        (
+            lambda: SLR(sigma=1.5),
+            r"^SLR\(sigma=1\.5\): sigma must be in \(0, 1\]\. 1 is ADMM's unit step; smaller is more",
+        ),
+        (lambda: SLR(sigma=2), r"^SLR\(sigma=2\): sigma must be in"),
+        (lambda: SLR(sigma="0.5"), r"^SLR\(sigma='0\.5'\): sigma must be in"),  # type: ignore[arg-type]
         (lambda: SLR(sigma=math.nan), r"sigma must be in \(0, 1\]"),
         (lambda: SLR(decay=1.0), r"SLR\(decay=1.0\): decay must be in \[0, 1\)"),
         (lambda: SLR(interval=True), r"SLR\(interval=True\): interval must be an integer of at least 1"),

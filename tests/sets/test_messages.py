@@ -34,6 +34,8 @@ ARGUMENTS = [
     (lambda: Global(params=0.5), r"Global\(params=0\.5\): params must be a whole number of at least 1"),
     (lambda: Global(bytes=0), r"Global\(bytes=0\): bytes must be a whole number of at least 1"),
     (lambda: Global(0.5, allocation="lmap"), r"must be one of \['magnitude', .*\]\. Did you mean 'lamp'\?"),
+    (lambda: Global(0.5, allocation="LAMP"), r"Did you mean 'lamp'\?"),
+    (lambda: Global(0.5, allocation="fair"), r"must be one of \['magnitude', .*\]\.$"),
     (lambda: Global(0.5, floor=1.5), r"Magnitude\(floor=1\.5\): floor must be in \[0, 1\]"),
     (lambda: Global(0.5, allocation="erk", floor=0.1), r"Global\(floor=0\.1\): floor must go with .*'magnitude'"),
     (lambda: Global(macs=10**6), r"example_input must be given with macs, and only then"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from slrprune.cli.hub_models import HUB, load_hub_model
 from slrprune.cli.task_options import read_options
-from slrprune.errors import UsageError, closest
+from slrprune.errors import UsageError, closest, suggestion
+from slrprune.user_code import refuse_file_alone
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,8 +71,10 @@ def resolve(name: str, options: Sequence[str], data: Path | None, verb: str) -> 
             return Subject(name, *load_hub_model(name, verb))
         if ":" in name:
             return _of_function(name, given, verb)
-    nearest = closest(name, available(), 1)[0]
-    way_out = f"The closest task is {nearest!r}; or name timm:NAME, hf:NAME, module:function or file.py:function."
+    refuse_file_alone(name, verb)
+    tasks = suggestion(name, available(), "The closest task is {!r}; or name")
+    tasks = tasks or f"Name one of the tasks {', '.join(available())}, or"
+    way_out = f"{tasks} timm:NAME, hf:NAME, module:function or file.py:function."
     raise UsageError(verb, f"there is no model {name!r}", way_out)
 
 

@@ -11,22 +11,23 @@ import typer
 from slrprune.cli.completion import complete_task
 from slrprune.cli.consoles import err, out
 from slrprune.cli.session import print_json
-from slrprune.cli.task_options import STRICT_HELP, strict_options
+from slrprune.cli.task_options import OPTION_HELP, STRICT_HELP, read_options, strict_options
 from slrprune.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from slrprune.config import RunConfig
     from slrprune.train import RunResult
 
+_SET_HELP = "A field as key=value, such as lr=0.02 or set=filters; may be repeated."
 _TASK_HELP = "A task (see: slrprune tasks), module:function or file.py:function that returns one."
 
 
 def prune(
     task: Annotated[str | None, typer.Argument(help=_TASK_HELP, autocompletion=complete_task)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags and --set go before it.")] = None,
-    override: Annotated[list[str] | None, typer.Option("--set", help="A field as key=value; may be repeated.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help=_SET_HELP)] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder of a run that was stopped; goes on with it.")] = None,
     method: Annotated[str | None, typer.Option(help="Method by name. [slr]")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Fraction of zeros, in [0, 1). [0.9]")] = None,
@@ -34,6 +35,7 @@ def prune(
     retrain: Annotated[int | None, typer.Option(help="Epochs of training after the cut, with the zeros fixed.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the run. [0]")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the task's data, where it needs one.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help=OPTION_HELP)] = None,
     strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Where the run is written. [runs/<task>-<time>]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -50,13 +52,15 @@ def prune(
         "seed": seed,
         "data": None if data is None else str(data),
     }
-    named_flags = {f"--{name}": value for name, value in flags.items()} | {"--strict": strict}
+    named_flags = {f"--{name}": value for name, value in flags.items()} | {"--option": option or None}
+    named_flags["--strict"] = strict
     values = {"TASK": task, "--config": config, "--out": folder, **named_flags}
     given = [name for name, value in values.items() if value is not None and value is not False]  # 0 is a value
     if resume is not None and (given or override):
         named = ", ".join([*given, *(["--set"] if override else [])])
         raise UsageError("prune", f"--resume goes on as the run began, and {named} would change it", "Leave it out.")
-    found = _followed(resume, folder, lambda: _configured(task, config, override or [], flags, strict))
+    overrides = [*(override or []), *_as_overrides(option or [])]
+    found = _followed(resume, folder, lambda: _configured(task, config, overrides, flags, strict))
     if _speaks():
         _show(found, as_json=as_json)
     if not found.is_ok:
@@ -66,6 +70,17 @@ def prune(
 def _speaks() -> bool:
     """Under torchrun every process comes here, and one of them speaks."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _as_overrides(options: "Sequence[str]") -> list[str]:
+    """--option name=value as --set task_options.name=value; the value is read as every verb with --option reads it."""
+    if not options:
+        return []
+    import yaml
+
+    found = read_options(options, None, "prune")
+    texts = {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+    return [f"task_options.{name}={yaml.safe_dump(value)}" for name, value in texts.items()]
 
 
 def _configured(

@@ -19,7 +19,9 @@ def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     if as_json:
         print_json({"tasks": ready, "methods": arms})
         return
-    out().print("Settings are given as below; to slrprune prune as --set task_options.NAME=VALUE.\n", highlight=False)
+    out().print(
+        "Settings are given as below; in a configuration they are the fields of task_options.\n", highlight=False
+    )
     for name, task in ready.items():
         out().print(f"[bold]{name}[/bold]  {task['what']}", highlight=False)
         if task["needs"]:

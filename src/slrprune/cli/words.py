@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from slrprune.cli.first import FIRST
-from slrprune.errors import closest
+from slrprune.errors import suggestion
 
 
 class ListCommand(TyperCommand):
@@ -29,7 +29,7 @@ class ListCommand(TyperCommand):
 
 
 class VerbGroup(TyperGroup):
-    """Says what to do first where there is no verb, and names the closest where there is none of this name."""
+    """Says what to do first where there is no verb, and names one that is near where there is none of this name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Click's; without arguments it says what to do first, before typer imports what parsing needs."""
@@ -41,7 +41,8 @@ class VerbGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Click's, with a sentence of our own."""
         if args[0] not in self.commands and not args[0].startswith("-"):
-            ctx.fail(f"there is no verb {args[0]!r}. The closest is {closest(args[0], self.commands, 1)[0]!r}.")
+            way_out = suggestion(args[0], self.commands) or "slrprune --help lists what there is."
+            ctx.fail(f"there is no verb {args[0]!r}. {way_out}")
         return super().resolve_command(ctx, args)
 
 

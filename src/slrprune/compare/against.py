@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from slrprune.compare.statistics import best_rival
-from slrprune.errors import ArgumentError, closest
+from slrprune.errors import ArgumentError, suggestion
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -45,8 +45,8 @@ class Against:
         asked = [("against", _name(self.rival))] if self.rival is not None else []
         for argument, name in [*asked, *(("without", name) for name in self.without)]:
             if name not in known:
-                way_out = f"The closest is {closest(name, known, count=1)[0]!r}." if known else ""
-                raise ArgumentError(owner, argument, name, f"must be one of {', '.join(known)}", way_out)
+                rule = f"must be one of {', '.join(known)}"
+                raise ArgumentError(owner, argument, name, rule, suggestion(name, known))
         if known and not set(known) - set(self.without):
             raise ArgumentError(owner, "without", ", ".join(self.without), "must leave a method in the table")
 

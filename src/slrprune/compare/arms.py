@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from slrprune.compare.arm import Arm, DenseArm, MethodArm
 from slrprune.compare.extras import NAMED, merged
-from slrprune.errors import ArgumentError, closest
+from slrprune.errors import ArgumentError, suggestion
 from slrprune.methods import (
     ADMM,
     SLR,
@@ -111,8 +111,8 @@ def find(names: Iterable[str]) -> tuple[Arm, ...]:
     the cut, paid for out of its budget. See `slrprune.compare.extras.NAMED`.
 
     Raises:
-        ArgumentError: an unknown name; the message lists what there is, the closest first. Retraining for an arm that
-            prunes nothing.
+        ArgumentError: an unknown name; the message lists what there is, and names one that is near. Retraining for an
+            arm that prunes nothing.
 
     Examples:
         >>> [arm.settings for arm in find(["dense"])]
@@ -122,9 +122,8 @@ def find(names: Iterable[str]) -> tuple[Arm, ...]:
     for name in names:
         base, *extras = name.split("+")
         if base not in _REGISTRY:
-            nearest = closest(base, _REGISTRY, count=1)[0]
             rule = f"must be one of {', '.join(_REGISTRY)}"
-            raise ArgumentError("compare", "method", base, rule, f"The closest is {nearest!r}.")
+            raise ArgumentError("compare", "method", base, rule, suggestion(base, _REGISTRY))
         arm = _with_extras(_REGISTRY[base], extras)
         found[arm.name] = arm
     return tuple(found.values())

@@ -6,7 +6,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from slrprune.errors import SlrpruneError, closest
+from slrprune.errors import SlrpruneError, suggestion
 
 
 def parse(text: str, names: Mapping[str, type]) -> Any:
@@ -96,8 +96,8 @@ def _told(make: Callable[[], Any]) -> Any:
 
 def _class(name: str, names: Mapping[str, type]) -> type:
     if name not in names:
-        nearest = closest(name, names, 1)[0]
-        raise ValueError(f"has no {name}: must be one of {', '.join(names)}; the closest is {nearest}")
+        near = suggestion(name, names, "; the closest is {}")
+        raise ValueError(f"has no {name}: must be one of {', '.join(names)}{near}")
     return names[name]
 
 

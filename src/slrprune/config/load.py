@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from slrprune.config.model import RunConfig
+from slrprune.config.model import SETS_WITH_LEVEL, SETS_WITHOUT_LEVEL, RunConfig
 from slrprune.config.problems import ConfigError, Problem
 from slrprune.config.translate import problems_of
 from slrprune.config.yaml_file import Lines, read_yaml
-from slrprune.errors import DataError
+from slrprune.errors import DataError, suggestion
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), **settings: Any) -> RunConfig:
@@ -28,8 +28,12 @@ def load_config(path: Path, overrides: Sequence[str] = (), **settings: Any) -> R
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"the configuration cannot be read ({error})") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        way_out = "Name a YAML file, such as the config.yaml in the folder of a run."
+        raise DataError(str(path), f"the configuration cannot be read ({reason})", way_out) from error
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"the configuration cannot be read ({error})", "Save it as UTF-8.") from error
     content, lines = read_yaml(text)
     return _checked(content, lines, str(path), overrides, settings)
 
@@ -81,7 +85,10 @@ def _override(values: dict[str, Any], entry: str, lines: Lines, problems: list[P
     """Writes one `key=value` into `values`."""
     name, equals, text = entry.partition("=")
     if not equals or not name:
-        problems.append(Problem("--set", None, repr(entry), "must have the form key=value"))
+        # Other verbs take a set's name there.
+        sets = (*SETS_WITH_LEVEL, *SETS_WITHOUT_LEVEL)
+        way_out = suggestion(entry, sets, "; the set {0} is --set set={0}") or ", as in --set set=filters"
+        problems.append(Problem("--set", None, repr(entry), f"must have the form key=value{way_out}"))
         return
     try:
         value = yaml.safe_load(text)

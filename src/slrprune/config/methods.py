@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticCustomError
 
 from slrprune.config.expressions import parse, schedule_names
-from slrprune.errors import ArgumentError, SlrpruneError, closest
+from slrprune.errors import ArgumentError, SlrpruneError, suggestion
 
 if TYPE_CHECKING:
     from slrprune.methods import Method
@@ -55,7 +55,8 @@ def check_method_options(options: dict[str, Any], name: str | None) -> dict[str,
     parsed: dict[str, Any] = {}
     for key, value in options.items():
         if key not in known:
-            rule = f"is no setting of {name}, which has {', '.join(known)}; the closest is {closest(key, known, 1)[0]}"
+            near = suggestion(key, known, "; the closest is {}")
+            rule = f"is no setting of {name}, which has {', '.join(known)}{near}"
             problems.append((key, value, rule))
             continue
         try:

@@ -26,6 +26,11 @@ def _word(value: Any) -> Any:
     return "no" if value is False else value
 
 
+def _pattern(value: Any) -> Any:
+    """YAML reads a bare `2:4` as 2 * 60 + 4."""
+    return "2:4" if type(value) is int and value == 124 else value
+
+
 _Number = BeforeValidator(_no_bool)
 Count = Annotated[int, Field(ge=1), _Number]
 CountOrNone = Annotated[int, Field(ge=0), _Number]
@@ -68,9 +73,10 @@ class RunConfig(_Part):
     method: Literal[METHOD_NAMES] = Field("slr", description="Pruning method.")  # type: ignore[valid-type]
     method_options: dict[str, Any] = Field(default_factory=dict, description="Fields of the method.")
     rules: dict[str, str | None] | None = Field(None, description="Pattern to set, or null for what stays dense.")
-    set: Literal["global", "unstructured", "filters", "columns", "blocks-4x1", "2:4", "kernel-patterns"] | None = Field(
-        None, description="One set for all weights that fit it; global by default. Not with rules."
-    )
+    set: Annotated[
+        Literal["global", "unstructured", "filters", "columns", "blocks-4x1", "2:4", "kernel-patterns"] | None,
+        BeforeValidator(_pattern),
+    ] = Field(None, description="One set for all weights that fit it; global by default. Not with rules.")
     sparsity: Sparsity | None = Field(None, description="Fraction of zeros in the pruned weights; 0.9.")
     allocation: Literal["magnitude", "lamp", "erk", "uniform"] | None = Field(
         None, description="How the set global shares its budget out; magnitude by default."

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from slrprune.errors import closest
+from slrprune.errors import suggestion
+from slrprune.user_code import lacks_function
 
 
 def check_task(name: str) -> str:
@@ -16,9 +17,12 @@ def check_task(name: str) -> str:
     if name.startswith(MODEL_PREFIXES):
         rule = "is a model without data; write module:function or file.py:function that returns a task"
         raise PydanticCustomError("task_wanted", rule)
+    if lacks_function(name):
+        rule = "must name the function in the file, too, as in {name}:make_task"
+        raise PydanticCustomError("unknown_task", rule, {"name": name})
     if ":" not in name and name not in available():
-        rule = "must be one of {known}, or module:function or file.py:function; the closest is {closest}"
-        context = {"known": ", ".join(available()), "closest": closest(name, available(), 1)[0]}
+        rule = "must be one of {known}, or module:function or file.py:function{near}"
+        context = {"known": ", ".join(available()), "near": suggestion(name, available(), "; the closest is {}")}
         raise PydanticCustomError("unknown_task", rule, context)
     return name
 
@@ -41,8 +45,8 @@ def check_task_options(options: dict[str, Any], task: str | None) -> dict[str, A
         if key in known:
             rule = kind_rule(value, known[key].annotation)
         else:
-            nearest = closest(key, list(known), 1)[0]
-            rule = f"is no setting of {task}, which has {', '.join(known)}; the closest is {nearest}"
+            near = suggestion(key, known, "; the closest is {}")
+            rule = f"is no setting of {task}, which has {', '.join(known)}{near}"
         if rule:
             problems.append((key, value, rule))
     if problems:

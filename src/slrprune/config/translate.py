@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from slrprune.config.model import RunConfig
 from slrprune.config.problems import Problem
 from slrprune.config.yaml_file import Lines
-from slrprune.errors import closest
+from slrprune.errors import suggestion
 
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -34,15 +34,14 @@ def _translated(entry: Any, lines: Lines) -> Iterator[Problem]:
     got = _shown(entry["input"])
     if entry["type"] == "extra_forbidden":
         known = list(_model_at(path[:-1]).model_fields)
-        nearest = closest(str(path[-1]), known, 1)[0]
-        yield _problem(path, lines, got, f"is no field; the closest is {nearest}; there are {', '.join(known)}")
+        near = suggestion(str(path[-1]), known, "; the closest is {}")
+        yield _problem(path, lines, got, f"is no field{near}; there are {', '.join(known)}")
     elif entry["type"] in ("beside_rules", "level_owned", "no_budget", "task_wanted", "unknown_task"):
         yield _problem(path, lines, got, entry["msg"])
     elif entry["type"] == "literal_error" and isinstance(entry["input"], str):
         choices = [choice for choice in _choices(path) if choice]
-        yield _problem(
-            path, lines, got, f"must be {_allowed(path)}; the closest is {closest(entry['input'], choices, 1)[0]}"
-        )
+        near = suggestion(entry["input"], choices, "; the closest is {}")
+        yield _problem(path, lines, got, f"must be {_allowed(path)}{near}")
     else:
         yield _problem(path, lines, got, f"must be {_allowed(path)}")
 

@@ -22,7 +22,7 @@ from slrprune.methods.base import (
 from slrprune.methods.crowding import adapt_shares, crowds, no_crowding, remember_largest, shares
 from slrprune.methods.masked import choose, only
 from slrprune.methods.schedule import CubicRamp, Ramp
-from slrprune.methods.stepsize import RelativeStepsize, as_stepsize
+from slrprune.methods.stepsize import RelativeStepsize, as_stepsize, check_stepsize
 from slrprune.methods.surrogate import (
     holds,
     next_relaxation,
@@ -102,7 +102,7 @@ class SLR(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        as_stepsize(self.sigma)
+        check_stepsize("SLR", self.sigma)
         for name in ("sigma", "decay", "trust", "tolerance"):
             if isinstance(value := getattr(self, name), int):  # states and records are compared by their text
                 object.__setattr__(self, name, float(value))

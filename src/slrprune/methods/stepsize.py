@@ -145,6 +145,16 @@ def as_stepsize(sigma: RelativeStepsize | float) -> RelativeStepsize:
     return sigma if isinstance(sigma, RelativeStepsize) else ConstantStepsize(float(sigma))
 
 
+def check_stepsize(owner: str, sigma: RelativeStepsize | float) -> None:
+    """Refuses a number outside (0, 1] in the name of the class that got it; a rule has looked at its own.
+
+    Raises:
+        ArgumentError: such a number.
+    """
+    if not isinstance(sigma, RelativeStepsize):
+        _check_sigma(owner, "sigma", sigma)
+
+
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """numerator / denominator, and 1 where either is zero.
 
@@ -156,6 +166,6 @@ def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 
 def _check_sigma(owner: str, argument: str, sigma: float) -> None:
-    if not 0 < sigma <= 1:
-        way_out = "1 is ADMM's unit step; small runs like 1, longer ones about 0.3."
+    if isinstance(sigma, str) or not 0 < sigma <= 1:
+        way_out = "1 is ADMM's unit step; smaller is more careful, and slower."
         raise ArgumentError(owner, argument, sigma, "must be in (0, 1]", way_out)

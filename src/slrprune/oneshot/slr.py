@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from slrprune.methods.stepsize import DecayingStepsize, RelativeStepsize, as_stepsize
+from slrprune.methods.stepsize import DecayingStepsize, RelativeStepsize, as_stepsize, check_stepsize
 from slrprune.oneshot.splitting import Splitting
 
 
@@ -44,7 +44,7 @@ class SLR(Splitting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        as_stepsize(self.sigma)
+        check_stepsize("SLR", self.sigma)
 
     def stepsizes(self, iteration: int, before: float) -> tuple[float, float]:
         """The same sigma twice; the rule gets sigma_0 at k = 1."""

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from slrprune.errors import ArgumentError, closest
+from slrprune.errors import ArgumentError, suggestion
 from slrprune.tasks.mobilenetv2_cifar import MobileNetV2Cifar
 from slrprune.tasks.recipe import AdamWRecipe, Recipe, SGDRecipe
 from slrprune.tasks.resnet_cifar import DEPTHS
@@ -61,10 +61,8 @@ def check_cifar_model(name: str) -> None:
     """
     known = [*CIFAR_MODELS, *THIN_RESNETS]
     if name not in known:
-        nearest = closest(name, known, 1)[0]
-        raise ArgumentError(
-            "Cifar10", "model", name, f"must be one of {', '.join(known)}", f"Did you mean {nearest!r}?"
-        )
+        way_out = suggestion(name, known, "Did you mean {!r}?")
+        raise ArgumentError("Cifar10", "model", name, f"must be one of {', '.join(known)}", way_out)
 
 
 _UNDER: Mapping[str, tuple[Recipe, Recipe]] = MappingProxyType(

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from slrprune.errors import ArgumentError, UsageError, closest
+from slrprune.errors import ArgumentError, UsageError, suggestion
 from slrprune.seeding import seeded
 from slrprune.tasks.base import Task
 from slrprune.tasks.registry import available, get, task_class
-from slrprune.user_code import call, load_function
+from slrprune.user_code import call, load_function, refuse_file_alone
 
 MODEL_PREFIXES = ("timm:", "hf:")
 """How the name of a model without data begins."""
@@ -60,15 +60,16 @@ def task_parameters(name: str, verb: str) -> tuple[str, ...]:
 def _built_in(name: str, options: Mapping[str, Any], verb: str) -> Task:
     """A task by name; its settings are checked against its class."""
     if name not in available():
-        problem = f"there is no task {name!r}"
-        nearest = closest(name, available(), 1)[0]
-        way_out = f"Did you mean {nearest!r}? Built in are {', '.join(available())}; your own: file.py:function."
-        raise UsageError(verb, problem, way_out)
+        refuse_file_alone(name, verb)
+        near = suggestion(name, available(), "Did you mean {!r}? ")
+        way_out = f"{near}Built in are {', '.join(available())}; your own: file.py:function."
+        raise UsageError(verb, f"there is no task {name!r}", way_out)
     known = inspect.signature(task_class(name)).parameters
     for option, value in options.items():
         if option not in known:
-            problem = f"the task {name!r} has no setting {option!r}"
-            raise UsageError(verb, problem, f"The closest of its settings is {closest(option, list(known), 1)[0]!r}.")
+            near = suggestion(option, known, "The closest of its settings is {!r}.")
+            way_out = near or f"Its settings: {', '.join(known)}."
+            raise UsageError(verb, f"the task {name!r} has no setting {option!r}", way_out)
         if rule := kind_rule(value, known[option].annotation):
             raise ArgumentError(verb, option, value, rule)
     return get(name, **options)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from slrprune.errors import ArgumentError, closest
+from slrprune.errors import ArgumentError, suggestion
 from slrprune.tasks.base import Task
 from slrprune.tasks.cifar10 import Cifar10
 from slrprune.tasks.coco import Coco, CocoSegmentation
@@ -32,8 +32,7 @@ def task_class(name: str) -> type[Task]:
         ArgumentError: an unknown name; the message lists what there is.
     """
     if name not in _TASKS:
-        nearest = closest(name, available(), count=1)[0]
-        way_out = f"Did you mean {nearest!r}?"
+        way_out = suggestion(name, available(), "Did you mean {!r}?")
         raise ArgumentError("tasks.get", "name", name, f"must be one of {', '.join(available())}", way_out)
     return _TASKS[name]
 

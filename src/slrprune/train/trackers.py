@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from slrprune.errors import ArgumentError, MissingExtraError, UsageError, closest
+from slrprune.errors import ArgumentError, MissingExtraError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,8 +41,8 @@ class Tracker:
 
     def __init__(self, name: str) -> None:
         if name not in TRACKERS:
-            way_out = f"The closest is {closest(name, TRACKERS, 1)[0]!r}."
-            raise ArgumentError("Tracker", "name", name, f"must be one of {', '.join(TRACKERS)}", way_out)
+            rule = f"must be one of {', '.join(TRACKERS)}"
+            raise ArgumentError("Tracker", "name", name, rule, suggestion(name, TRACKERS))
         self.name = name
         if name != "none" and importlib.util.find_spec(name) is None:
             if name == "tensorboard":

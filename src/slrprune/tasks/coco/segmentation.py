@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slrprune.errors import ArgumentError, DataError, StateError, closest
+from slrprune.errors import ArgumentError, DataError, StateError, suggestion
 from slrprune.tasks.base import Batch, Split, evaluating
 from slrprune.tasks.coco.augment import augmentation_named
 from slrprune.tasks.coco.folder import read_folder
@@ -115,8 +115,8 @@ class CocoSegmentation(DiskTask[SegmentationSource]):
         models = torchvision_models(_NETWORK)
         names = models.list_models(module=models.segmentation)
         if model not in names:
-            nearest = f"The closest is {closest(model, names, 1)[0]}."
-            raise ArgumentError("CocoSegmentation", "model", model, f"must be one of {', '.join(names)}", nearest)
+            way_out = suggestion(model, names, "The closest is {}.")
+            raise ArgumentError("CocoSegmentation", "model", model, f"must be one of {', '.join(names)}", way_out)
         if len(self.categories) >= UNKNOWN:
             raise DataError(
                 "CocoSegmentation", f"at most {UNKNOWN - 1} categories can be drawn, not {len(self.categories)}"

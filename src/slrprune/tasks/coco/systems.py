@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from types import MappingProxyType
 
-from slrprune.errors import ArgumentError, closest
+from slrprune.errors import ArgumentError, suggestion
 from slrprune.tasks.coco.system import DetectionSystem
 
 
@@ -80,4 +80,4 @@ def system_named(name: str, size: tuple[int, int] | None, classes: int) -> Detec
     if colon and model and library in _OTHERS:
         return _OTHERS[library](model, size, classes)
     rule = f"must be one of {', '.join(NAMES)}, torchvision:NAME or transformers:NAME"
-    raise ArgumentError("system_named", "name", name, rule, f"The closest is {closest(name, NAMES, 1)[0]}.")
+    raise ArgumentError("system_named", "name", name, rule, suggestion(name, NAMES, "The closest is {}."))

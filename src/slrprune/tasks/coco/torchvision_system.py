@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slrprune.errors import ArgumentError, closest
+from slrprune.errors import ArgumentError, suggestion
 from slrprune.tasks.coco.partial_weights import load_fitting
 from slrprune.tasks.coco.system import Detections, DetectionSystem, Objects
 from slrprune.tasks.coco.torchvision_models import torchvision_models
@@ -34,7 +34,8 @@ class TorchvisionSystem(DetectionSystem):
         names = _names()
         if model not in names:
             rule = "must be a detector of torchvision that learns from boxes alone"
-            raise ArgumentError("torchvision", "model", model, rule, f"The closest is {closest(model, names, 1)[0]}.")
+            way_out = suggestion(model, names, "The closest is {}.") or f"There are {', '.join(names)}."
+            raise ArgumentError("torchvision", "model", model, rule, way_out)
         self.model = model
         super().__init__(model, _published_size(model) if size is None else size, classes)
 
