@@ -25,6 +25,7 @@ LAYERS = (
     "train",
     "compare",
     "cli",
+    "__main__",
 )
 """The parts of the package, lower ones first; parts of one line do not know each other, except where a + joins them."""
 
