@@ -73,6 +73,7 @@ TABLES = (
     Table("docs/measured.md", "core", "core", compared),
     Table("docs/measured.md", "core-float32", "core_float32", compared),
     Table("docs/measured.md", "resnet56", "resnet56", compared),
+    Table("docs/measured.md", "mobilenetv2", "mobilenetv2", compared),
     Table("docs/measured.md", "adamw", "adamw", compared),
     Table("docs/measured.md", "breadth", "breadth.json", runs(breadth.table)),
     Table("docs/measured.md", "folds", "digits_folds", compared),
