@@ -65,6 +65,7 @@ TABLES = (
     Table("README.md", "core-table", "core", core_table.table),
     Table("README.md", "deploy-table", "deploy.json", deploy_table.table),
     Table("docs/ablation.md", "ablation", "ablation", lambda path: ablation.table(load_records(path))),
+    Table("docs/ablation.md", "defaults", "ablation_defaults", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "units", "ablation_units", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "avalanche", "avalanche.json", runs(avalanche.table)),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
