@@ -64,6 +64,17 @@ def test_runs_that_were_asked_something_else_are_no_further_seeds(save, make_pag
     assert page.text.count("98.50") == 2  # the dense reference is in both
 
 
+def test_a_folder_joins_the_records_of_the_same_rules(save, make_run, make_page):
+    """It tells neither recipe nor settings of the task; other rules keep it apart."""
+    records = save({"model": "cnn", "recipe": "SGDRecipe(epochs=4, lr=0.1)", "task_settings": {"bf16": False}})
+    for rules, count in (("Global(sparsity=0.9)", 1), ("Channel(sparsity=0.9)", 2)):
+        run = make_run(f"with {count}", sparsity=0.9)
+        summary = json.loads((run / "summary.json").read_text()) | {"task": "digits", "model": "cnn", "rules": rules}
+        (run / "summary.json").write_text(json.dumps(summary))
+        page = make_page(run, records)
+        assert sum(name.endswith("-frontier") for name in page.data["charts"]) == count
+
+
 def test_seeds_are_one_point_with_error_bars(make_run, make_page):
     runs = [make_run(f"{level}-{seed}", sparsity=level, seed=seed) for level in (0.9, 0.95) for seed in (0, 1, 2)]
     page = make_page(*runs)

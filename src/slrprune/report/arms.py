@@ -7,6 +7,8 @@ from statistics import fmean, stdev
 from slrprune.report.outcome import Outcome
 from slrprune.report.values import DASH, NO_BREAK
 
+_Question = tuple[tuple[str, ...], ...]
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -106,24 +108,32 @@ class Contest:
 def contests(outcomes: Sequence[Outcome]) -> tuple[Contest, ...]:
     """Groups runs by task, model and what was asked, then by method and settings, then by sparsity.
 
-    References that were not pruned join every contest on their task and model, and so do runs that do not say what
-    they were asked.
+    References that were not pruned join every contest on their task and model. What a run does not tell keeps it out of
+    none: a folder tells its rules, but neither recipe nor settings, and a run that was stopped tells nothing.
     """
     grouped: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         grouped.setdefault((outcome.task, outcome.model), []).append(outcome)
     found = []
     for (task, model), alike in grouped.items():
-        asked = {outcome.question: None for outcome in alike if _is_asked(outcome)} or {(): None}
+        asked = _questions([outcome.question for outcome in alike if not outcome.is_dense])
+        told = [{part for group in question for part in group} for question in asked]
         for question in asked:
-            runs = [outcome for outcome in alike if not _is_asked(outcome) or outcome.question == question]
-            own = [part for part in question if not all(part in other for other in asked)]
+            runs = [outcome for outcome in alike if outcome.is_dense or _goes_with(outcome.question, question)]
+            own = [part for group in question for part in group if not all(part in other for other in told)]
             found.append(Contest(task, model, ", ".join(own), _metric(runs), _arms(runs)))
     return tuple(found)
 
 
-def _is_asked(outcome: Outcome) -> bool:
-    return bool(outcome.question) and not outcome.is_dense
+def _questions(asked: Sequence[_Question]) -> list[_Question]:
+    """Those that differ, without any that another one tells more of; an empty one where nothing was asked."""
+    known = list(dict.fromkeys(asked)) or [()]
+    return [one for one in known if not any(other != one and _goes_with(one, other) for other in known)]
+
+
+def _goes_with(one: _Question, other: _Question) -> bool:
+    """Whether all that `one` tells is as in `other`."""
+    return all(not mine or mine == theirs for mine, theirs in zip(one, other, strict=False))
 
 
 def _metric(outcomes: Sequence[Outcome]) -> str:

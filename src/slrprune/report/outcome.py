@@ -27,7 +27,7 @@ class Outcome:
         source: the folder or file it was read from, as a name.
         method, settings: short name, and all settings as one writes them.
         question: what it was asked, and how: the rules but for their level, the recipe but for its length, the task's
-            settings but for its fold. Runs of another question are no further seeds. Empty where it is not told.
+            settings but for its fold; each empty where it is not told. Runs of another question are no further seeds.
         metric: its name; empty where it is not told, as in older records.
         sparsity: asked for, in [0, 1); `reached` is what came out.
         accuracy: of the final model: after retraining where there was one, otherwise after the cut.
@@ -42,7 +42,7 @@ class Outcome:
     model: str
     method: str
     settings: str
-    question: tuple[str, ...]
+    question: tuple[tuple[str, ...], ...]
     epochs: int | None
     retrain_epochs: int
     seed: int | None
@@ -148,12 +148,13 @@ def read_record(path: Path) -> Outcome:
     )
 
 
-def _question(found: Mapping[str, Any]) -> tuple[str, ...]:
+def _question(found: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     rules = re.sub(r"\bsparsity=[\d.e-]+", "sparsity", text(found.get("rules")))
     recipe = re.sub(r"\bepochs=\d+, ", "", text(found.get("recipe")))
     settings = found.get("task_settings")
     told = settings if isinstance(settings, Mapping) else {}
-    return (*filter(None, (rules, recipe)), *(f"{name}={told[name]}" for name in sorted(told) if name not in _OF_FOLDS))
+    own = tuple(f"{name}={told[name]}" for name in sorted(told) if name not in _OF_FOLDS)
+    return (rules,) if rules else (), (recipe,) if recipe else (), own
 
 
 def _metric_of_record(found: Mapping[str, Any]) -> str:
