@@ -124,6 +124,27 @@ def test_a_method_of_the_task_itself_is_no_circle(blobs):
     assert task_fingerprint(task) != task_fingerprint(blobs())
 
 
+def test_a_function_that_closes_over_its_task_is_no_circle(blobs):
+    def fingerprint_with(factor):
+        task = blobs()
+        task.scale = lambda x: (factor, task, x)
+        return task_fingerprint(task)
+
+    assert fingerprint_with(1) == fingerprint_with(1) != fingerprint_with(2)
+
+
+def test_a_name_without_a_value_yet_does_not_count():
+    def outer():
+        def inner():
+            return later
+
+        found = fingerprint(inner)
+        later = 1
+        return found, later
+
+    assert outer()[0]
+
+
 def test_a_function_that_calls_itself_is_no_circle():
     def down(n):
         return n and down(n - 1)

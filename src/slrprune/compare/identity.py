@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial, singledispatch
 from pathlib import PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
@@ -63,6 +64,7 @@ def combine(parts: Mapping[str, object]) -> str:
 
 
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, tuple)
+"""Attributes of a module that are taken for its settings; its tensors and submodules count by themselves."""
 
 
 @singledispatch
@@ -145,11 +147,17 @@ def _of_function(value: FunctionType) -> list[bytes]:
     parts = [f"function {value.__module__}.{value.__qualname__}".encode()]
     if value.__name__ == "<lambda>":
         parts += _parts(value.__code__)
-    inside = [cell.cell_contents for cell in value.__closure__ or () if cell.cell_contents is not value]
+    inside = [entry for entry in _closed_over(value) if entry is not value and not isinstance(entry, Task)]
     for more in (inside, value.__defaults__, value.__kwdefaults__):
         if more:
             parts += _parts(more)
     return parts
+
+
+def _closed_over(function: FunctionType) -> Iterator[object]:
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # nothing has been assigned to that name yet
+            yield cell.cell_contents
 
 
 @_parts.register
