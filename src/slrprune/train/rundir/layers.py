@@ -36,7 +36,9 @@ def layer_rows(
     weights = {name: target.parameter for name, target in targets_by_name(model).items()}
     sets = {layer.name: layer.constraint for layer in report.layers}
     reasons = {skipped.name: skipped.reason for skipped in report.skipped}
-    sizes, times = _sparse_bytes(model), {_owner(f"{module}.weight"): time for module, time in seconds.items()}
+    from slrprune.deploy.plan.sizes import sizes
+
+    coded, times = sizes(model).tensors, {_owner(f"{module}.weight"): time for module, time in seconds.items()}
     counted = _uses_of_all(model, {name: weights[name] for name in (*sets, *reasons)}, example)
     rows = []
     for name in (*sets, *reasons):
@@ -54,7 +56,7 @@ def layer_rows(
                 "macs": None if uses is None else uses * weight.numel(),
                 "macs_left": None if uses is None else uses * nnz,
                 "bytes_dense": weight.nbytes,
-                "bytes_sparse": sizes.get(name),
+                "bytes_sparse": coded.get(name),
                 "seconds": times.get(_owner(name)) if weight.dim() > 1 else None,
                 "primal_residual": residuals.get(name),
                 "mask_image": _image(weight != 0) if name in sets else None,
@@ -78,15 +80,6 @@ def _uses(model: nn.Module, name: str, weight: Tensor, example: Tensor) -> int |
         return macs_per_weight(model, {name: weight}, example)[0]
     except SlrpruneError:
         return None
-
-
-def _sparse_bytes(model: nn.Module) -> dict[str, int]:
-    """Bytes of every tensor in the sparse file, by canonical name."""
-    from slrprune.deploy.sparse_file.save import encode_state
-    from slrprune.deploy.sparse_file.state import state_of
-
-    rows, data = encode_state(state_of(model))
-    return {canonical_name(name): len(coded) for row, coded in zip(rows, data, strict=True) for name in row.names}
 
 
 def _owner(name: str) -> str:
