@@ -61,14 +61,13 @@ def unpack(saved: Mapping[str, Any], problem: Problem, header: Mapping[str, Any]
     shapes = {canonical_name(name): tuple(shape) for name, shape in saved["shapes"].items()}
     expected = dict(zip(problem.names, problem.shapes, strict=True))
     if shapes != expected:
-        known = dict.fromkeys((*expected, *shapes))
-        other = [name for name in known if shapes.get(name, expected.get(name)) != expected.get(name, shapes.get(name))]
+        other = [name for name, shape in expected.items() if shapes.get(name, shape) != shape]
         if other:
             problem_text = f"the state belongs to another model, the shapes differ in {other[:3]}"
             raise StateError(_WHERE, problem_text, "Load it into a pruner on the model that it was saved from.")
-        only = [name for name in known if name not in shapes or name not in expected]
-        where = "here" if only[0] in expected else "there"
-        problem_text = f"the state prunes other weights, {only[0]} is pruned {where} alone"
+        only = next(name for name in (*expected, *shapes) if name not in shapes or name not in expected)
+        where = "here" if only in expected else "there"
+        problem_text = f"the state prunes other weights, {only} is pruned {where} alone"
         raise StateError(_WHERE, problem_text, "Build the pruner on the same model, with the rules of the saved run.")
     for key, here, way_out in (
         ("sets", problem.constraints(), "Build the pruner with the rules of the saved run."),

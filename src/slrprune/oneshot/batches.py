@@ -54,8 +54,9 @@ def try_model(model: nn.Module, batch: Batch) -> None:
     except SlrpruneError:
         raise
     except Exception as error:  # a wrong batch fails anywhere in the forward pass
-        said = (str(error).strip().splitlines() or ["no message"])[0]
-        problem = f"holds what the model does not take ({type(error).__name__}: {said})"
+        from slrprune.deploy.shrink.example import described
+
+        problem = f"holds what the model does not take ({described(error)})"
         way_out = "A tensor is one argument, a tuple or list positional arguments, a dict keyword arguments: no labels."
         raise DataError("prune(calibration)", problem, way_out) from error
 
