@@ -205,6 +205,6 @@ def _best_patterns(energies: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
     index_bits = (1 << (len(library) - 1).bit_length()) - 1
     indices = torch.arange(len(library), dtype=integer, device=losses.device).unsqueeze(1)
     # Numbers of at least 0 are ordered like their bits. A loss of 0 with an index is a subnormal number, which
-    # `torch.set_flush_denormal` would make 0. (`amin` of 64-bit integers is fifteen times slower on CPUs.)
+    # `torch.set_flush_denormal` would make 0. (`amin` of 64-bit integers is many times slower on CPUs.)
     least = reduce(torch.minimum, losses.view(integer).bitwise_and_(~index_bits).bitwise_or_(indices))
     return (least & index_bits).long(), (least & ~index_bits).view(losses.dtype)
