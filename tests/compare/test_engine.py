@@ -1,12 +1,14 @@
 """A comparison from start to end: same start, same budget, resumed without repeating, undisturbed by a bad arm."""
 
 from dataclasses import replace
+from functools import partial
 
+import blobs as blobs_module
 import pytest
 import torch
 
 from slrprune import Global, Pruner
-from slrprune.compare import Plan, RivalArm, Status, Target, compare, find, load_records
+from slrprune.compare import Plan, RivalArm, Status, Target, compare, find, load_record, load_records
 from slrprune.compare.start import DenseSource
 from slrprune.errors import ArgumentError, DataError, NonFiniteError, StateError, UsageError
 from slrprune.tasks import Digits
@@ -206,12 +208,70 @@ def test_an_arm_that_fails_otherwise_stops_the_comparison(blobs, tmp_path):
         compare(blobs(), plan, tmp_path)
 
 
-def test_a_diverging_dense_training_is_an_error(blobs, plan_of, tmp_path):
+def test_where_every_dense_training_diverges_there_is_nothing_to_compare(blobs, plan_of, tmp_path):
     task = blobs()
     task.dense_recipe = replace(task.dense_recipe, lr=1e30)
-    with pytest.raises(NonFiniteError, match="the loss is not finite"):
-        compare(task, plan_of("slr"), tmp_path)
-    assert list((tmp_path / "dense").glob("*")) == []
+    with pytest.raises(NonFiniteError, match="dense training seed 0: train, step 2: the loss is not finite"):
+        compare(task, plan_of("slr", seeds=(0, 1)), tmp_path)
+    assert list((tmp_path / "dense").glob("*")) == list(tmp_path.glob("*.json")) == []
+
+
+class Spoiled(blobs_module.Blobs):
+    """One of its seeds has training data that are no numbers."""
+
+    def batches(self, split, epoch=0, seed=0):
+        for inputs, labels in super().batches(split, epoch, seed):
+            yield (inputs * float("nan") if split == "train" and seed == 1 else inputs), labels
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_dense_training_that_diverges_takes_its_own_seed_only(plan_of, tmp_path, counting, workers):
+    plan, observer = plan_of("slr", "one_shot", seeds=(0, 1, 2)), counting()
+    records = compare(Spoiled(), plan, tmp_path, workers=workers, observer=observer)
+    assert [record.status for record in records] == [Status.OK] * 2 + [Status.DIVERGED] * 2 + [Status.OK] * 2
+    lost = records[2]
+    assert lost.reason.startswith("dense training seed 1: train, step 1: the loss is not finite.")
+    assert (lost.dense_accuracy, lost.dense_weights, lost.steps) == (None, "", 0)
+    assert len(observer.ended) == 6
+    again = counting()
+    assert compare(Spoiled(), plan, tmp_path, observer=again) == records
+    assert again.plan == (0, 6, 6)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_runs_that_started_from_other_dense_weights_are_not_gone_on_with(blobs, plan_of, tmp_path, told):
+    """As where the records came from another machine, and the dense weights did not."""
+    compare(blobs(), plan_of("slr"), tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    record = load_record(path)
+    other = {"dense_weights": "0" * 16} if told else {"dense_weights": "", "dense_accuracy": record.dense_accuracy - 1}
+    replace(record, **other).save(path)
+    assert compare(blobs(), plan_of("slr"), tmp_path)[0].method == "slr"  # nothing to pair it with
+    with pytest.raises(StateError, match=r"the run of slr, seed 0, started from other dense weights than blobs-"):
+        compare(blobs(), plan_of("slr", "one_shot"), tmp_path)
+    assert list(tmp_path.glob("*.json")) == [path]
+    replace(record, dense_weights="").save(path)
+    assert len(compare(blobs(), plan_of("slr", "one_shot"), tmp_path)) == 2
+
+
+def test_a_record_tells_the_weights_it_started_from(blobs, plan_of, tmp_path):
+    first, second, other = compare(blobs(), plan_of("slr", "one_shot", seeds=(0, 1)), tmp_path)[:3]
+    assert first.dense_weights == second.dense_weights != other.dense_weights
+    assert len(first.dense_weights) == 16
+
+
+def test_trained_weights_count_by_their_values_alone(blobs, tmp_path):
+    """Their module's settings are those of the task's own model, which counts already."""
+    weights = blobs().build_model().state_dict()
+    task = blobs(weights=weights)
+    marked = blobs(weights=weights)
+    marked.pretrained = partial(_marked, marked.pretrained())
+    assert DenseSource(task, tmp_path).origin == DenseSource(marked, tmp_path).origin
+
+
+def _marked(model):
+    model[0].note = "said by a later version of torch"
+    return model
 
 
 def test_records_of_another_version_are_refused_before_anything_runs(blobs, plan_of, tmp_path):

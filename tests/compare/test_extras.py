@@ -95,6 +95,24 @@ def test_nobody_pays_for_the_statistics_of_a_net_that_has_none(blobs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_net_that_cannot_be_distilled_is_refused_before_anything_runs(blobs, tmp_path):
+    class Named(nn.Sequential):
+        def forward(self, inputs):
+            return {"logits": super().forward(inputs)}
+
+    class Speaking(blobs):
+        def build_model(self):
+            return Named(*super().build_model())
+
+        def loss(self, model, batch):
+            return nn.functional.cross_entropy(model(batch[0])["logits"], batch[1])
+
+    plan = Plan(find(["slr", "slr+distil"]), (Target.at(0.5),), 4, (0,))
+    with pytest.raises(UsageError, match=r"get one tensor of logits, got \['dict'\]"):
+        compare(Speaking(), plan, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_that_the_price_makes_too_short_is_refused_before_anything_runs(blobs, tmp_path):
     # 24 steps would do for ADMM's ramp: its first half holds one interval of 10; 18 would not.
     arm = replace(find(["admm_ramp+distil"])[0], method=replace(find(["admm_ramp"])[0].method, interval=10))

@@ -18,6 +18,7 @@ def test_a_record_survives_the_disk(record_of, tmp_path):
         machine={"cores": 2},
         metric="mean IoU",
         warnings=("Skipped 1.",),
+        dense_weights="0123456789abcdef",
     )
     record.save(tmp_path / "a.json")
     assert load_record(tmp_path / "a.json") == record
@@ -34,7 +35,7 @@ def test_a_record_of_an_earlier_day_has_no_metric_and_no_warnings(record_of, sav
     folder = saved(record_of(metric="mean IoU", warnings=("Skipped 1.",)))
     path = folder / "slr-0.json"
     content = json.loads(path.read_text())
-    del content["metric"], content["warnings"], content["tuning"]
+    del content["metric"], content["warnings"], content["tuning"], content["dense_weights"]
     path.write_text(json.dumps(content))
     assert load_record(path) == record_of(metric="", warnings=())
     change(path, task_settings={"metric": "mAP@0.5", "workers": 0})

@@ -1,6 +1,7 @@
 """`slrprune.train.run`: what a run leaves, that it is the plain loop, that it goes on where it stopped."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -351,6 +352,17 @@ def test_what_cannot_be_pruned_is_told_before_the_dense_training(
     monkeypatch.setattr(run_task.Blobs, "loss", lambda *_: pytest.fail("it trains"))
     with pytest.raises(error, match=message):
         run(configured(**fields), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_net_that_cannot_be_distilled_is_told_before_the_dense_training(configured, tmp_path, monkeypatch):
+    import run_task
+
+    loss = run_task.Blobs.loss
+    twice = "got ['Tensor', 'Tensor']"
+    monkeypatch.setattr(run_task.Blobs, "loss", lambda *args: loss(*args) + loss(*args))
+    with pytest.raises(UsageError, match=re.escape(twice)):
+        run(configured(distil={"weight": 0.5}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

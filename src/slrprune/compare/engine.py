@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,9 +11,10 @@ from slrprune import __version__
 from slrprune.compare.keep import Keep
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RunRecord, load_records
-from slrprune.compare.run import Setting
+from slrprune.compare.run import Run, Setting
 from slrprune.compare.start import DenseSource
 from slrprune.compare.workers import Work, check_count, check_sendable, crew
+from slrprune.errors import NonFiniteError
 from slrprune.tasks.base import Task, has_split
 
 
@@ -58,7 +59,8 @@ def compare(
 
     Every run leaves one JSON record in `folder`, written when it ends; the dense starts lie in `dense` inside it.
     Killed and called again, the comparison repeats no finished run, and a changed setting is a new run. A run that
-    diverges is reported by its record and does not stop the others.
+    diverges is reported by its record and does not stop the others; where the dense training of a seed diverges, all
+    runs of this seed have.
 
     Args:
         task: what to prune.
@@ -73,8 +75,9 @@ def compare(
     Raises:
         ArgumentError: workers below 1.
         SlrpruneError: a run that cannot be built, or not be sent to a worker process; nothing is trained.
-        StateError: `folder` holds records of another version; nothing is trained.
-        NonFiniteError: the dense training diverged (UsageError if that was in another process).
+        StateError: `folder` holds records of another version, and nothing is trained; or runs that started from other
+            dense weights than those that are there now, and no arm is run.
+        NonFiniteError: the dense training of every seed diverged.
     """
     check_count(workers)
     observer = observer or Silent()
@@ -97,9 +100,25 @@ def compare(
     starts = starts[:1] if setting.dense.is_pretrained else starts
     if pending:
         with crew(min(workers, len(pending)), setting) as at_work:
-            at_work.do(starts, _Bridge(observer))
-            at_work.do(pending, _Bridge(observer))
+            bridge = _Bridge(observer)
+            at_work.do(starts, bridge)
+            at_work.do(_with_start(pending, setting, bridge), bridge)
     return tuple(run.record(setting) for run in runs)
+
+
+def _with_start(pending: Sequence[Run], setting: Setting, bridge: "_Bridge") -> tuple[Run, ...]:
+    """The runs that can start; the others, whose dense training diverged, have their records at once."""
+    lost = bridge.lost
+    seeds = [seed for seed in dict.fromkeys(run.seed for run in pending) if seed not in lost]
+    if lost and not seeds:
+        raise NonFiniteError("compare", "the loss of every dense training", next(iter(lost.values())))
+    records = load_records(setting.folder)
+    for seed in seeds:
+        setting.dense.check_same(seed, setting.conditions, records)
+    for run in pending:
+        if run.seed in lost:
+            bridge.finished(run, run.give_up(setting, lost[run.seed]))
+    return tuple(run for run in pending if run.seed not in lost)
 
 
 def check(task: Task, plan: Plan, folder: Path) -> Setting:
@@ -132,20 +151,32 @@ class DenseRun:
         """For progress and messages."""
         return f"dense training seed {self.seed}"
 
-    def execute(self, setting: Setting, report: Callable[..., None]) -> None:
-        """Leaves the weights in their file."""
-        setting.dense.make(self.seed, lambda epoch: report(epoch.number, None))
+    def execute(self, setting: Setting, report: Callable[..., None]) -> str | None:
+        """Leaves the weights in their file; returns why there are none if the training diverged."""
+        try:
+            setting.dense.make(self.seed, lambda epoch: report(epoch.number, None))
+        except NonFiniteError as error:
+            return f"{self.label}: {error}"
+        return None
 
 
 class _Bridge:
-    """Passes on to an observer what the workers tell."""
+    """Passes on to an observer what the workers tell.
+
+    Attributes:
+        lost: why a seed has no dense start, for the seeds whose training diverged.
+    """
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+        self.lost: dict[int, str] = {}
 
     def reported(self, work: Work, number: int, accuracy: float | None) -> None:
         self._observer.epoch_ended(work.label, number, accuracy)
 
-    def finished(self, work: Work, result: RunRecord | None) -> None:
-        if result is not None:
+    def finished(self, work: Work, result: RunRecord | str | None) -> None:
+        if isinstance(work, DenseRun):
+            if isinstance(result, str):
+                self.lost[work.seed] = result
+        elif isinstance(result, RunRecord):
             self._observer.run_ended(result)

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from slrprune.batchnorm import reestimate_batchnorm
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.tasks.base import Batch, Task
-from slrprune.train.distillation import Distillation
+from slrprune.train.distillation import Distillation, check_teachable
 from slrprune.train.price import FORWARD
 
 
@@ -62,10 +62,12 @@ class Extras:
             raise UsageError("compare", problem, "Plan more epochs.")
         return left
 
-    def check(self, model: nn.Module) -> None:
-        """Raises `UsageError` where `model` has nothing to re-estimate although the arm would pay for it."""
+    def check(self, model: nn.Module, task: Task) -> None:
+        """Raises `UsageError` where the arm would pay for what cannot be: nothing to re-estimate, nothing to distil."""
         if self.reestimate and not any(isinstance(module, _BatchNorm) for module in model.modules()):
             raise UsageError("compare", f"{type(model).__name__} has no BatchNorm layer to re-estimate")
+        if self.distil is not None:
+            check_teachable(model, task, self.distil)
 
     def finish_(self, model: nn.Module, task: Task, epoch: int, seed: int) -> None:
         """Re-estimates after the hard cut, over the first training batches of an epoch that has not been trained on.

@@ -71,6 +71,6 @@ class Plan:
                 continue
             with seeded(0, task.device):
                 model = task.build_model()
-            run.arm.extras.check(model)
+            run.arm.extras.check(model, task)
             rules = run.target.rules if run.target else {}
             run.arm.trainer(model, recipe.optimizer(model), rules, run.steps(setting))

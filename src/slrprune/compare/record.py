@@ -70,6 +70,7 @@ class RunRecord:
         tuning: how the arm came by its settings (`TuningNote`); None where it was not tuned, and in older records.
         metric: name of the task's metric; empty in older records that do not tell it.
         warnings: what the task had left out of its data by the end of the run (`Task.warnings`).
+        dense_weights: fingerprint of the dense weights that the run started from; empty in older records.
     """
 
     task: str
@@ -106,6 +107,7 @@ class RunRecord:
     tuning: Mapping[str, Any] | None = None
     metric: str = ""
     warnings: tuple[str, ...] = ()
+    dense_weights: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -171,7 +173,7 @@ def load_records(folder: Path) -> tuple[RunRecord, ...]:
     return tuple(record for _, record in found.values())
 
 
-_LATER: Mapping[str, Any] = {"tuning": None, "metric": "", "warnings": []}
+_LATER: Mapping[str, Any] = {"tuning": None, "metric": "", "warnings": [], "dense_weights": ""}
 """Fields that came later within the same version, with what older records are taken to say."""
 
 

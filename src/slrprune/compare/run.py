@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from slrprune.compare.arm import Arm, TuningNote
-from slrprune.compare.identity import combine
+from slrprune.compare.identity import combine, fingerprint
 from slrprune.compare.keep import Keep, kept_path
 from slrprune.compare.measure import Measure, metric_of
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record
@@ -150,6 +150,7 @@ class Run:
         The figure on the test split is taken once, at the very end.
         """
         model, start = setting.dense.load(self.seed)
+        weights = fingerprint(model.state_dict())
         extras = self.arm.extras
         teacher = None if extras.distil is None else Teacher(model, extras.distil)
         rules: Rules = self.target.rules if self.target else {}
@@ -174,11 +175,18 @@ class Run:
             ending: dict[str, Any] = {"status": Status.DIVERGED, "reason": str(error)}
         else:
             ending = self._ending(model, setting, measure)
-        known = self._defining(setting) | _dense_figures(start, measure)
+        known = self._defining(setting) | _dense_figures(start, measure) | {"dense_weights": weights}
         ending = {"reason": measure.reason, "warnings": setting.task.warnings()} | ending
         record = RunRecord(**known, **diary.fields(), **ending)
         if not record.is_diverged and setting.keep is not None and setting.keep.wants(self.arm.name, self.seed):
             setting.keep.save(model, setting.task, self.path(setting), self.label)  # first: a record ends the run
+        record.save(self.path(setting))
+        return record
+
+    def give_up(self, setting: Setting, reason: str) -> RunRecord:
+        """The record of a run that has no dense start, since that diverged; saved like any other."""
+        known = self._defining(setting) | {"dense_accuracy": None}
+        record = RunRecord(**known, status=Status.DIVERGED, reason=reason)
         record.save(self.path(setting))
         return record
 

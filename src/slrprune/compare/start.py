@@ -1,7 +1,7 @@
 """The dense weights that all arms of a seed start from."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from torch import nn
 
 from slrprune.atomic import write_atomically
 from slrprune.compare.identity import combine, fingerprint, task_fingerprint
-from slrprune.compare.record import PRETRAINED
-from slrprune.errors import DataError
+from slrprune.compare.record import PRETRAINED, RunRecord
+from slrprune.errors import DataError, StateError
 from slrprune.seeding import seeded
 from slrprune.tasks.base import Task, has_split
 from slrprune.train.loop import Epoch, train
@@ -48,7 +48,9 @@ class DenseSource:
         pretrained = task.pretrained()
         self.is_pretrained = pretrained is not None
         trained = f"trained by {task.dense_recipe!r}"
-        self.origin = trained if pretrained is None else f"{PRETRAINED}, fingerprint {fingerprint(pretrained)}"
+        # Of the weights alone: they are loaded into the task's own model, whose settings the task's fingerprint has.
+        own = "" if pretrained is None else f"{PRETRAINED}, fingerprint {fingerprint(pretrained.state_dict())}"
+        self.origin = own or trained
         self.fingerprint = combine({"version": _VERSION, "task": task_fingerprint(task), "origin": self.origin})
 
     def path(self, seed: int) -> Path:
@@ -96,3 +98,30 @@ class DenseSource:
         except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise DataError(str(path), "holds no dense weights of this task", way_out) from error
         return model, start
+
+    def check_same(self, seed: int, conditions: str, records: Iterable[RunRecord]) -> None:
+        """Refuses weights that are not those which earlier runs of this seed started from.
+
+        The same training gives other weights on another machine, and runs that began apart are no pair. Trained weights
+        that came with the task are in the fingerprint already.
+
+        Args:
+            seed: whose file is there.
+            conditions: of the comparison.
+            records: of any runs; those of other seeds and other conditions are passed over.
+
+        Raises:
+            StateError: the weights differ; where a record does not tell its weights, their accuracy does.
+        """
+        alike = [record for record in records if (record.seed, record.conditions) == (seed, conditions)]
+        if self.is_pretrained or not alike:
+            return
+        model, start = self.load(seed)
+        weights = fingerprint(model.state_dict())
+        for record in alike:
+            told = record.dense_weights
+            if told != weights if told else record.dense_accuracy not in (None, start.accuracy):
+                name = self.path(seed).name
+                problem = f"the run of {record.method}, seed {seed}, started from other dense weights than {name} has"
+                way_out = "Put those weights there (did another machine make them?), or take another folder."
+                raise StateError(str(self.folder.parent), problem, way_out)

@@ -80,6 +80,21 @@ class Teacher:
         return heat**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
+def check_teachable(model: nn.Module, task: Task, settings: Distillation | None = None) -> None:
+    """Asks a teacher about one training batch, before hours of dense training.
+
+    Args:
+        model: of the task, on the task's device; its BatchNorm statistics move.
+        task: gives the batch.
+        settings: see `Distillation`.
+
+    Raises:
+        UsageError: a model whose outputs are no tensor of logits.
+    """
+    with torch.no_grad():
+        Teacher(model, settings).loss(task, model, next(iter(task.batches("train"))))
+
+
 @contextmanager
 def _recorded(model: nn.Module) -> Iterator[list[Any]]:
     """What `model` returns inside the block."""
