@@ -60,6 +60,24 @@ def test_the_best_neighbours_are_merged_first(folder):
     assert len(tokens) == 300
 
 
+def test_a_vocabulary_that_was_cut_is_refused_between_two_tokens_too(folder):
+    file = folder / "tok300.bin"
+    whole, ends = file.read_bytes(), [4]
+    while ends[-1] < len(whole):
+        ends.append(ends[-1] + 8 + int.from_bytes(whole[ends[-1] + 4 : ends[-1] + 8], "little"))
+    assert len(ends) == 301
+    for size in (0, 3, *ends[:-1:13], ends[-2], ends[-1] - 1):
+        file.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"tok300\.bin is truncated"):
+            Llama2cTokens(file)
+    short = folder / "vocabulary.bin"
+    short.write_bytes(whole[: ends[258]])
+    with pytest.raises(DataError, match=r"vocabulary\.bin is truncated: it holds 258 tokens"):
+        Llama2cTokens(short)
+    short.write_bytes(whole[: ends[259]])
+    assert len(Llama2cTokens(short)) == 259
+
+
 def test_windows_targets_and_padding(folder):
     task = make(folder)
     inputs, targets = next(task.batches("test"))
@@ -275,6 +293,15 @@ def test_models_of_transformers_by_their_folder(folder, kind):
     again, _ = next(task.batches("val"))
     assert torch.equal(inputs, again)
     assert fingerprint(task) == fingerprint(make(folder, model=folder / "hub"))
+
+
+@pytest.mark.parametrize("spoiled", [b"version https://git-lfs.github.com/spec/v1", b""])
+def test_damaged_weights_are_refused_by_the_folder(folder, spoiled):
+    pytest.importorskip("transformers")
+    hub_model(folder / "hub", "causal")
+    (folder / "hub" / "model.safetensors").write_bytes(spoiled)
+    with pytest.raises(DataError, match=r"text: transformers cannot load '.*hub' \("):
+        make(folder, model=folder / "hub").pretrained()
 
 
 def test_padding_changes_nothing_for_a_masked_model(folder):

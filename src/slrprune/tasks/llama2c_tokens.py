@@ -45,6 +45,9 @@ class Llama2cTokens:
             self._texts.append(text)
             self._scores.append(score)
             offset += 8 + length
+        named = re.search(r"(\d+)\.bin$", path.name)
+        if len(self._texts) < (int(named[1]) if named else _BYTES + 256):  # cut between two tokens, it looks whole
+            raise DataError("llama2.c", f"{path} is truncated: it holds {len(self._texts)} tokens")
         self._known: dict[str, list[int]] = {}
 
     def __len__(self) -> int:

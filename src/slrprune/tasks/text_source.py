@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from slrprune.errors import DataError, MissingExtraError
@@ -214,6 +215,6 @@ def _transformers() -> Any:
 def _loaded(load: Any, where: str, way_out: str = "") -> Any:
     try:
         return load(where)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # the last two: damaged, or of other shapes
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError("text", f"transformers cannot load {where!r} ({first.rstrip('.')})", way_out) from error

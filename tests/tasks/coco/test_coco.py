@@ -145,6 +145,24 @@ def test_an_image_that_breaks_does_not_end_the_epoch(coco_copy, spoil, augment):
         Coco(coco_copy, strict=True, **options)
 
 
+def test_whatever_a_decoder_raises_is_an_image_that_cannot_be_read(coco_copy, monkeypatch):
+    """A damaged AVIF is a RuntimeError, a damaged DDS a NotImplementedError, whatever their names end in."""
+    from PIL import Image
+
+    whole = Image.Image.convert
+
+    def convert(self, mode):
+        if self.filename.endswith("train_001.png"):
+            raise RuntimeError("Failed to decode image")
+        return whole(self, mode)
+
+    monkeypatch.setattr(Image.Image, "filename", "", raising=False)
+    monkeypatch.setattr(Image.Image, "convert", convert)
+    task = Coco(coco_copy, system="yolov3_tiny_reduced", size=[64, 96], batch_size=4, holdout=0)
+    assert len(list(task.batches("train"))) == 2
+    assert task.warnings() == ("Skipped 1, since images are truncated or cannot be read: train_001.png.",)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_split_of_broken_images_is_refused_by_a_sentence(coco_copy, workers):
     for file in (coco_copy / "train2017").iterdir():

@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from slrprune.errors import DataError, MissingExtraError
@@ -93,13 +94,21 @@ class TransformersSystem(DetectionSystem):
         super().__init__(PurePath(model).name, size, classes)
 
     def network(self) -> nn.Module:
-        """A `TransformersDetector`."""
+        """A `TransformersDetector`.
+
+        Raises:
+            DataError: its weights are damaged.
+        """
         auto = _transformers().AutoModelForObjectDetection
         config = _config(self.model, self.classes)
         if _is_bare(self.model):
             detector = auto.from_config(config)
         else:
-            detector = auto.from_pretrained(self.model, config=config, ignore_mismatched_sizes=True)
+            try:
+                detector = auto.from_pretrained(self.model, config=config, ignore_mismatched_sizes=True)
+            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+                raise DataError("coco", f"transformers cannot load {str(self.model)!r} ({first})") from error
         return TransformersDetector(detector, *_normalization(self.model))
 
     def load(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:

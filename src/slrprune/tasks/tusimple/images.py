@@ -34,8 +34,8 @@ def open_image(file: Path) -> Any | None:
     try:
         with image_module.open(file) as image:
             return image.convert("RGB")
-    # Pillow raises many kinds of errors for damaged files, some of them plain SyntaxError or ValueError.
-    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError):
+    # Whatever its decoders raise for damaged files: RuntimeError and NotImplementedError (AVIF, DDS) are among it.
+    except Exception:
         return None
 
 
