@@ -50,19 +50,13 @@ def test_damaged_file(tmp_path, name, content):
         load_checkpoint(tmp_path / name)
 
 
-def test_a_file_that_was_cut_or_has_a_wrong_byte_is_refused_whatever_unpickling_says(tmp_path, state):
+def test_a_file_that_was_cut_is_refused_whatever_unpickling_says(tmp_path, state):
     torch.save(state, tmp_path / "whole.th", _use_new_zipfile_serialization=False)
     whole, file = (tmp_path / "whole.th").read_bytes(), tmp_path / "model.th"
-    spoiled = [whole[:size] for size in range(0, len(whole) - 1, 7)]
-    spoiled += [whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :] for place in range(0, 200, 3)]
-    refused = 0
-    for content in spoiled:
-        file.write_bytes(content)
-        try:
-            load_checkpoint(file)  # some bytes are values
-        except (DataError, StateError):
-            refused += 1
-    assert refused > len(spoiled) / 2
+    for size in (0, 1, 20, 30, 100, 150, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"model\.th is damaged, or holds more than tensors\."):
+            load_checkpoint(file)
 
 
 class Attack:
