@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -133,6 +134,18 @@ def test_without_lists_frames_are_dealt_out(kitti_copy):
     task = get("kitti", data=kitti_copy, design="reduced", holdout=0)
     numbers = {split: [frame.number[-1] for frame in source.frames] for split, source in task.sources.items()}
     assert numbers == {"train": list("02468"), "test": list("13579")}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("frames", "count"), [(0, "no label file"), (1, "one label file")])
+def test_too_few_frames_to_deal_out_are_refused(kitti_copy, frames, count, strict):
+    shutil.rmtree(kitti_copy / "ImageSets")
+    folder = kitti_copy / "training" / "label_2"
+    for file in sorted(folder.iterdir())[frames:]:
+        file.unlink()
+    expected = rf"Kitti: the folder {folder} holds {count}, where at least two frames are needed\. Add frames: without"
+    with pytest.raises(DataError, match=expected):
+        Kitti(kitti_copy, design="reduced", holdout=0, batch_size=1, strict=strict)
 
 
 def test_a_task_can_be_pickled_and_copied(task):

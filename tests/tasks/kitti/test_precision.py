@@ -106,6 +106,17 @@ def test_difficulties_choose_objects():
     assert precision(fewer, difficulty="hard") == 50
 
 
+@pytest.mark.parametrize(("height", "difficulty"), [(25, "moderate"), (25, "hard"), (40, "easy")])
+def test_an_object_of_exactly_the_least_height_is_ignored(height, difficulty):
+    # 80 high cars are found. 80 of the least height are not: the kit ignores them, since they do not exceed it.
+    high, right = [label(place) for place in range(80)], found(*((place, 1 - place / 100) for place in range(80)))
+    least = [label(place, height=height) for place in range(80, 160)]
+    assert precision((frame(*high, *least), right), difficulty=difficulty) == 100
+    # A hundredth of a pixel more, and they count: 80 of 160 are found.
+    higher = [label(place, height=height + 0.01) for place in range(80, 160)]
+    assert precision((frame(*high, *higher), right), difficulty=difficulty) == 50
+
+
 def test_similar_classes_are_ignored_and_others_are_mistakes():
     objects = [label(place) for place in range(80)]
     van, truck = label(100, "Van"), label(101, "Truck")

@@ -119,6 +119,6 @@ def _object_status(label: Label, name: str, difficulty: Difficulty) -> int:
     too_hard = (
         label.occlusion > difficulty.most_occlusion
         or label.truncation > difficulty.most_truncation
-        or bottom - top < difficulty.least_height
+        or bottom - top <= difficulty.least_height
     )
     return IGNORED if too_hard else COUNTED

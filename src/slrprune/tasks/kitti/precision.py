@@ -4,8 +4,9 @@ What this computes is what `evaluate_object.cpp` of the object development kit c
 the first is left out of the mean (40 points since October 2019; A. Simonelli et al., "Disentangling monocular 3D object
 detection", ICCV 2019, section 5). To the letter, that includes:
 
-* An object counts for a difficulty if its image box is high enough and it is neither occluded nor truncated too far;
-  otherwise it is ignored, as is an object of a similar class (a van for a car): finding it is neither right nor wrong.
+* An object counts for a difficulty if its image box is higher than the least height and it is neither occluded nor
+  truncated too far; otherwise it is ignored, as is an object of a similar class (a van for a car): finding it is
+  neither right nor wrong.
 * A detection lower than the least height in the image is ignored, too, but may use up an object. The height is cut to
   whole pixels. The rule knows no class: a low detection of another class can use up an object as well.
 * Recall is sampled at scores of true positives, the k-th one where recall comes nearest to k / 40. With n objects there
@@ -32,7 +33,7 @@ class Difficulty:
 
     Attributes:
         name: "easy", "moderate" or "hard".
-        least_height: of the image box, pixels.
+        least_height: of the image box, pixels; an object must exceed it, a detection may equal it.
         most_occlusion: level, 0 to 2.
         most_truncation: fraction outside the image.
     """

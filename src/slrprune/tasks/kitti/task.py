@@ -156,7 +156,7 @@ def _read(root: Path, holdout: float, design: Design, complaints: Complaints) ->
     """The splits; `complaints` hears of the frames that cannot be used.
 
     Raises:
-        DataError: a folder or a list is missing, or no frame of a split can be used.
+        DataError: a folder or a list is missing, there are too few label files, or no frame of a split can be used.
     """
     root = find_folder(root)
     train = split_numbers(root, "train")
@@ -166,6 +166,7 @@ def _read(root: Path, holdout: float, design: Design, complaints: Complaints) ->
         "val": [number for number in train if number in held_out],
         "test": split_numbers(root, "val"),
     }
+    _check_frames(root, numbers)
     sources: dict[Split, KittiSource] = {}
     for split, wanted in numbers.items():
         frames = [frame for number in wanted if (frame := read_frame(root, number, complaints)) is not None]
@@ -175,3 +176,12 @@ def _read(root: Path, holdout: float, design: Design, complaints: Complaints) ->
         if frames:
             sources[split] = KittiSource(frames, design, complaints.strict)
     return sources
+
+
+def _check_frames(root: Path, numbers: Mapping[Split, list[str]]) -> None:
+    """Refuses to go without frames to train or to test on. Lists are never empty, so frames were dealt out here."""
+    if not numbers["train"] or not numbers["test"]:
+        count = "no label file" if not numbers["train"] else "one label file"
+        problem = f"the folder {root / 'training' / 'label_2'} holds {count}, where at least two frames are needed"
+        way_out = "Add frames: without the folder ImageSets every second one is trained on, and the others test."
+        raise DataError("Kitti", problem, way_out)
