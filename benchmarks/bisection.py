@@ -96,6 +96,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    if not 0 <= args.low < args.high < 1:
+        parser.error(f"0 <= low < high < 1 must hold, got --low {args.low:g} and --high {args.high:g}")
     for module in args.rivals:
         import_module(module, "bisection")
     task = build_task(args.task, read_options(args.option, args.data, "bisection"), "bisection")

@@ -88,6 +88,17 @@ def test_the_bisection_leaves_ordinary_records_and_repeats_nothing(bisection, tm
     assert load_records(tmp_path) == records
 
 
+@pytest.mark.parametrize("ends", [("0.99", "0.5"), ("0.5", "0.5"), ("-0.1", "0.5"), ("0.5", "1"), ("nan", "0.5")])
+def test_ends_that_are_no_bracket_are_refused(bisection, tmp_path, monkeypatch, capsys, ends):
+    line = ["bisection.py", "blobs", "--epochs", "1", f"--low={ends[0]}", f"--high={ends[1]}"]
+    monkeypatch.setattr(sys, "argv", [*line, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="2"):
+        bisection.main()
+    message = f"error: 0 <= low < high < 1 must hold, got --low {ends[0]} and --high {ends[1]}"
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_method_that_cannot_run_is_refused_before_the_bisection(bisection, tmp_path, monkeypatch):
     line = ["bisection.py", "blobs", "--methods", "one_shot,admm_ramp", "--epochs", "1"]
     monkeypatch.setattr(sys, "argv", [*line, "--out", str(tmp_path / "out")])

@@ -71,6 +71,14 @@ def test_a_wrong_command_line_exits_with_2_and_explains_on_stderr(slrprune, argu
             "compare(tune_epochs=2): tune_epochs must not be given without --tune. Say --tune N, too.",
         ),
         (
+            ("compare", "blobs", "--tune", "2", "--tuned", "here"),
+            "compare: --tune and --tuned exclude each other: settings come from new trials, or from earlier ones.",
+        ),
+        (
+            ("compare", "blobs", "--tuned", "here"),
+            "tuned(folder='here'): folder must be a folder that exists. Name the folder of a comparison that was made",
+        ),
+        (
             ("compare", "blobs", "--tune", "9"),
             "Tuning(trials=9): trials must be at most 6, the settings that there are",
         ),

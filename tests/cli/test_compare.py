@@ -146,6 +146,71 @@ def test_tuning_comes_before_the_runs_and_is_recorded(slrprune):
     assert [trial["test_accuracy_after_cut"] for trial in trials] == [None] * 3
     assert notes["slr"]["accuracy"] == max(trial["val_accuracy_after_cut"] for trial in trials)
     assert "after the cut on the validation split" in result.stderr
+    assert "Warning" not in result.stderr  # the dense nets are trained here
+    assert "\nslr was tuned: SLR(" in slrprune("table", "runs/blobs").stdout
+
+
+def test_what_won_is_taken_into_other_comparisons(slrprune):
+    slrprune(*QUICK, "--seeds", "1", "--tune", "3", "--out", "first")
+    other = (*QUICK, "--sparsity", "0.75", "--option", "noise=2.5", "--epochs", "2", "--tuned", "first", "--out", "b")
+    result = slrprune(*other, "--json")
+    assert result.exit_code == 0
+    trials = [json.loads(path.read_text()) for path in sorted(Path("first/tuning").glob("*.json"))]
+    best = max(trial["val_accuracy_after_cut"] for trial in trials)
+    for record in json.loads(result.stdout)["records"]:
+        note = record["tuning"]
+        if record["method"] == "slr":
+            assert (note["trials"], note["epochs"], note["target"], note["accuracy"]) == (3, 2, "50%", best)
+        else:
+            assert note is None
+    assert not Path("b/tuning").exists()
+    text = slrprune(*other).stdout
+    assert "\nslr was tuned: SLR(" in text
+    assert ", best of 3 trials of 2 epochs at 50% on blobs, mlp.\n" in text
+    result = slrprune(*QUICK, "--methods", "dpf", "--tuned", "first")
+    assert "tuned(folder='first'): folder must have trials of dpf. It has trials of slr. Tune dpf" in result.stderr
+
+
+def test_trials_on_the_task_whose_folds_are_run_are_refused(slrprune, monkeypatch):
+    class Folded(registry._TASKS["blobs"]):
+        def __init__(self, fold=0):
+            super().__init__(noise=0.5 + fold)
+            self.fold = fold
+
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "blobs": Folded})
+    slrprune(*QUICK, "--methods", "slr", "--seeds", "1", "--tune", "1")
+    quick = (*QUICK, "--folds", "2", "--tuned", "runs/blobs", "--out", "folds")
+    result = slrprune(*quick)
+    assert result.exit_code == 1
+    assert "compare: --folds and trials on blobs (runs/blobs) exclude each other: one fold's" in result.stderr
+    monkeypatch.setattr(Folded, "name", "folded")
+    assert slrprune(*quick).exit_code == 0
+
+
+def test_tuning_from_trained_weights_is_warned_of(slrprune, monkeypatch):
+    class Trained(registry._TASKS["blobs"]):
+        name = "trained"
+
+        def pretrained(self):
+            return self.build_model()
+
+    monkeypatch.setattr(registry, "_TASKS", {**registry._TASKS, "trained": Trained})
+    quick = ("compare", "trained", *QUICK[2:], "--methods", "slr", "--seeds", "1")
+    result = slrprune(*quick, "--tune", "2", "--json")
+    assert json.loads(result.stdout)["folder"] == "runs/trained"
+    warning = "Warning: trained starts from trained weights, which may have seen its validation data: then --tune"
+    assert result.stderr.count(warning) == 1
+    assert "Tune with dense nets of your own, and give that folder to --tuned." in result.stderr
+    assert "Warning" not in slrprune(*quick).stderr
+    assert "Warning" not in slrprune(*quick, "--tuned", "runs/trained").stderr
+
+
+def test_trials_that_are_too_short_are_told_by_the_option_that_they_came_from(slrprune):
+    result = slrprune(*QUICK[:3], "dpf", *QUICK[4:], "--tune", "5", "--tune-epochs", "1")
+    assert result.exit_code == 1
+    assert "Tuning(epochs=1): epochs is too few for the trial of dpf with SLR(" in result.stderr
+    assert "An epoch has 12 steps; on the command line it is --tune-epochs." in result.stderr
+    assert not Path("runs").exists()
 
 
 @pytest.fixture

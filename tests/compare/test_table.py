@@ -148,6 +148,20 @@ def test_notes_are_told_once_below_all_tables(record_of):
     assert text.index("| slr |") < text.index("Skipped")
 
 
+def test_what_won_a_tuning_stands_once_below_the_tables(record_of):
+    note = {"trials": 3, "epochs": 2, "seeds": [1000], "target": "90%", "accuracy": 80.0}
+    won = {"tuning": note | {"task": "cifar10", "model": "resnet20"}, "method_settings": "ADMM(interval=5)"}
+    records = [record_of("admm_ramp", seed, target=target, **won) for seed in (0, 1) for target in ("80%", "90%")]
+    slr = record_of("slr", tuning=note | {"trials": 1, "epochs": 1})  # older notes do not tell the task
+    found = blocks([*records, slr, record_of("dpf", tuning={}), record_of("one_shot")])
+    assert set(all_notes(found)) == {
+        "admm_ramp was tuned: ADMM(interval=5), best of 3 trials of 2 epochs at 90% on cifar10, resnet20.",
+        "slr was tuned: slr(), best of 1 trial of 1 epoch at 90%.",
+        "dpf was tuned: dpf().",
+    }
+    assert to_markdown(found).count("\nadmm\\_ramp was tuned: ADMM(interval=5), best of 3 trials") == 1
+
+
 def test_runs_of_several_versions_are_told(record_of):
     """A finished run is not repeated after an upgrade, and what `SLR()` is may have changed."""
     made = [record_of("slr", 0, slrprune="0.2.0"), record_of("slr", 1, slrprune="0.1.0"), record_of("dpf", 0)]

@@ -1,6 +1,7 @@
 """Equal tuning: as many trials for every arm, on validation data, before the test split is looked at."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from slrprune.compare import (
     MethodArm,
     Plan,
     RivalArm,
+    Status,
     Target,
     Tuning,
     available,
@@ -15,6 +17,7 @@ from slrprune.compare import (
     find,
     load_records,
     tune,
+    tuned,
 )
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.methods import GradualMagnitude, OneShot
@@ -65,7 +68,8 @@ def test_the_best_on_validation_data_wins_whatever_the_test_says(lopsided, tmp_p
     assert chosen.settings == "answers 2"
     assert (chosen.tuned.trials, chosen.tuned.epochs, chosen.tuned.target) == (4, 1, "75%")
     (record,) = compare(lopsided, Plan((chosen,), (TARGET,), 1, (0,)), tmp_path)
-    assert record.tuning == {"trials": 4, "epochs": 1, "seeds": [1000], "target": "75%", "accuracy": 62.5}
+    found = {"trials": 4, "epochs": 1, "seeds": [1000], "target": "75%", "accuracy": 62.5}
+    assert record.tuning == found | {"task": "blobs", "model": "mlp"}
 
 
 def test_a_run_made_before_the_tuning_is_told_of_it(lopsided, tmp_path):
@@ -143,8 +147,13 @@ def test_a_stopped_tuning_repeats_nothing(blobs, tmp_path, counting):
 def test_what_cannot_be_run_is_refused_before_the_first_trial(blobs, tmp_path):
     other = MethodArm("late", "", GradualMagnitude(interval=50))
     arm = MethodArm("late", "", OneShot(), alternatives=(other,))
-    with pytest.raises(ArgumentError, match="total_steps is too short for the schedule"):
+    with pytest.raises(ArgumentError) as error:
         tune(blobs(), [arm], Tuning(2, 4, TARGET), tmp_path / "out")
+    assert str(error.value).startswith(
+        f"Tuning(epochs=4): epochs is too few for the trial of late with {other.settings}: "
+        "Pruner(total_steps=48): total_steps is too short for the schedule: "
+    )
+    assert str(error.value).endswith(". An epoch has 12 steps; on the command line it is --tune-epochs.")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ArgumentError, match="trials must be at most 2, the settings that there are for late"):
         tune(blobs(), [arm], Tuning(3, 4, TARGET), tmp_path / "out")
@@ -152,6 +161,132 @@ def test_what_cannot_be_run_is_refused_before_the_first_trial(blobs, tmp_path):
         tune(blobs(has_val=False), [arm], Tuning(2, 4, TARGET), tmp_path / "out")
     with pytest.raises(ArgumentError, match="trials must be a whole number of at least 1"):
         Tuning(0, 4, TARGET)
+
+
+def test_a_trial_that_no_length_would_help_is_refused_for_its_own_reason(blobs, tmp_path):
+    wrong = RivalArm("wrong", "", _refusing, "a", alternatives=(RivalArm("wrong", "", _refusing, "b"),))
+    with pytest.raises(UsageError, match=r"^wrong: it never fits\.$"):
+        tune(blobs(), [wrong], Tuning(2, 1, TARGET), tmp_path)
+
+
+def _refusing(model, optimizer, rules, total_steps):
+    raise UsageError("wrong", "it never fits")
+
+
+def test_what_won_is_taken_from_the_records_on_another_task_and_target(lopsided, blobs, tmp_path):
+    arms = (rival(0, 1, 2), *find(["one_shot", "dense"]))
+    chosen = tune(lopsided, arms, Tuning(3, 1, TARGET), tmp_path)
+    assert tuned(arms, tmp_path) == chosen
+    assert tuned(arms[:1], tmp_path) == chosen[:1]
+    found = tuned(arms, tmp_path)[0].tuned
+    assert (found, found.accuracy) == (chosen[0].tuned, 62.5)
+    plan = Plan(tuned(arms, tmp_path), (Target.at(0.5),), 1, (0,))
+    records = compare(blobs(noise=1.0, has_val=False), plan, tmp_path / "other")
+    told = {record.method: (record.method_settings, record.tuning) for record in records}
+    assert told["rival"][0] == "answers 2"
+    assert (told["rival"][1]["target"], told["rival"][1]["task"]) == ("75%", "blobs")
+    assert told["one_shot"][1] is told["dense"][1] is None
+
+
+@pytest.fixture
+def trials(record_of, tmp_path):
+    """Saves trials of arms by their settings and accuracies, and returns the folder of the comparison."""
+
+    def save(**arms):
+        (tmp_path / "tuning").mkdir(exist_ok=True)
+        for name, accuracies in arms.items():
+            for settings, accuracy in accuracies.items():
+                add(name.replace("__", "+"), settings, accuracy)
+        return tmp_path
+
+    def add(name, settings, accuracy, seed=1000, **fields):
+        identity = "-".join(map(str, [name, settings, seed, *fields.values()]))
+        ending = {"status": Status.DIVERGED} if accuracy is None else {}
+        known = {"method_settings": settings, "val_accuracy_after_cut": accuracy, "identity": identity}
+        record_of(name, seed, None, **known, **ending, **fields).save(tmp_path / "tuning" / f"{identity}.json")
+
+    save.add = add
+    return save
+
+
+def knobs(name, *settings):
+    """An arm with these settings."""
+    first, *others = (RivalArm(name, "", _plain, own) for own in settings)
+    return replace(first, alternatives=tuple(others))
+
+
+def test_equal_ones_diverged_ones_and_several_seeds_are_judged_as_by_tune(trials):
+    arms = [knobs("a", "z", "y", "x"), knobs("b", "z", "y", "x"), knobs("c", "z", "y", "x")]
+    folder = trials(a={"x": 50.0, "y": 50.0, "z": 40.0}, b={"x": 1.0, "y": None, "z": None}, c=dict.fromkeys("xyz"))
+    a, b, c = tuned(arms, folder)
+    assert (a.settings, a.tuned.accuracy, a.tuned.trials, a.alternatives) == ("y", 50.0, 3, ())
+    assert (b.settings, c) == ("x", arms[2])
+    for settings, accuracy in {"x": 60.0, "y": 40.0, "z": 80.0}.items():
+        trials.add("a", settings, accuracy, seed=1001)
+    (a,) = tuned(arms[:1], folder)  # 55, 45, 60
+    assert (a.settings, a.tuned.accuracy, a.tuned.seeds) == ("z", 60.0, (1000, 1001))
+
+
+def test_trials_that_would_be_no_equal_tuning_are_refused(trials, tmp_path):
+    arms = [knobs("a", "x", "y"), knobs("b", "x", "y")]
+    with pytest.raises(
+        ArgumentError, match=r"tuned\(folder='nowhere'\): folder must be a folder that exists\. Name the"
+    ):
+        tuned(arms, Path("nowhere"))
+    with pytest.raises(ArgumentError, match=r"folder must have trials in its folder 'tuning'\. Name the folder of a"):
+        tuned(arms, tmp_path)
+    trials(a={"x": 1.0, "y": 2.0})
+    with pytest.raises(
+        ArgumentError, match=r"must have trials of b\. It has trials of a\. Tune b there as well, or leave"
+    ):
+        tuned(arms, tmp_path)
+    trials(b={"x": 1.0})
+    with pytest.raises(
+        ArgumentError, match=r"must have as many trials of each method, and has 2 of a, 1 of b\. Call it"
+    ):
+        tuned(arms, tmp_path)
+    trials.add("b", "y", 2.0, seed=1001)
+    with pytest.raises(ArgumentError, match=r"must have every trial with the same seeds, and has 1000; 1001\. Finish"):
+        tuned(arms, tmp_path)
+    assert tuned(arms[:1], tmp_path)[0].settings == "y"  # b is not asked for
+
+
+def test_trials_of_several_kinds_are_refused(trials, tmp_path):
+    trials(a={"x": 1.0, "y": 2.0})
+    trials.add("a", "x", 3.0, target="95%")
+    message = (
+        r"has those of digits, cnn, 90%, 2 epochs; digits, cnn, 95%, 2 epochs\. Every tuning needs a folder of its"
+    )
+    with pytest.raises(ArgumentError, match=message):
+        tuned([knobs("a", "x", "y")], tmp_path)
+    trials(b={"x": 1.0})
+    trials.add("b", "y", 3.0, conditions="others")
+    with pytest.raises(ArgumentError, match="of digits, cnn, 90%, 2 epochs, by several rules, recipes, data or dense"):
+        tuned([knobs("b", "x", "y")], tmp_path)
+
+
+def test_a_winner_that_the_arm_has_no_more_is_refused(trials):
+    folder = trials(a={"x": 1.0, "y": 2.0}, b={"x": 2.0, "y": 2.0})
+    message = r"tuned\(arms='a'\): arms must still have the setting that won its trials, y\. Tune again\."
+    with pytest.raises(ArgumentError, match=message):
+        tuned([knobs("a", "x", "z")], folder)
+    assert tuned([knobs("b", "x", "z")], folder)[0].settings == "x"
+
+
+def test_an_arm_with_extras_needs_trials_of_its_own(trials, tmp_path):
+    (arm,) = find(["slr+distil"])
+    (plain,) = find(["slr"])
+    settings = [plain.settings, plain.alternatives[0].settings]
+    trials(slr=dict.fromkeys(settings, 1.0))
+    message = (
+        r"of slr\+distil\. It has trials of slr\. Those of slr are of another arm\. Tune slr\+distil there as well"
+    )
+    with pytest.raises(ArgumentError, match=message):
+        tuned([arm], tmp_path)
+    trials(slr__distil=dict(zip([arm.settings, arm.alternatives[0].settings], (1.0, 2.0), strict=True)))
+    chosen = tuned([plain, arm], tmp_path)
+    assert [own.settings for own in chosen] == [plain.settings, arm.alternatives[0].settings]
+    assert chosen[1].extras == arm.extras
 
 
 def test_every_arm_of_ours_with_knobs_has_six_settings():

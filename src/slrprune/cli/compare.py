@@ -20,6 +20,7 @@ from slrprune.cli.task_options import (
     read_options,
     strict_options,
 )
+from slrprune.cli.tuning import HowTuned
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.user_code import import_module
 
@@ -47,6 +48,7 @@ def compare(
     folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate over so many folds of the task.")] = None,
     tune_trials: Annotated[int | None, typer.Option("--tune", min=1, help="Settings tried for each method.")] = None,
     tune_epochs: Annotated[int | None, typer.Option(min=1, help="Length of a trial. [half of --epochs]")] = None,
+    tuned: Annotated[Path | None, typer.Option(help="Settings that won an earlier --tune, in that folder.")] = None,
     distil: Annotated[bool, typer.Option("--distil", help="Distil from the dense net, in every method.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Where records go. [runs/<task>]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core, at most 2, by default.")] = None,
@@ -66,6 +68,7 @@ def compare(
     """
     from slrprune.compare import Against, Plan, targets
 
+    how_tuned = HowTuned(tune_trials, tune_epochs, tuned, has_folds=folds is not None)
     for module in rivals or []:
         import_module(module, "compare")
     options = read_options(option or [], data, "compare")
@@ -81,14 +84,12 @@ def compare(
     )
     measured_by = Against(against, names(without or []))
     measured_by.check([arm.name for arm in plan.arms], "compare")
-    if tune_trials is not None and folds is not None:
-        problem = "--tune and --folds exclude each other: one fold's validation images are another's test images"
-        raise UsageError("compare", problem)
+    plan = how_tuned.looked_up(tasks[0], plan)
     folder = folder or Path("runs") / tasks[0].name
     count = workers or min(2, os.cpu_count() or 1)
 
     def run(observer: "Observer", command: str) -> "tuple[RunRecord, ...]":
-        chosen = _tuned(tasks[0], plan, folder, tune_trials, tune_epochs, workers=count, observer=observer)
+        chosen = how_tuned.tried(tasks[0], plan, folder, workers=count, observer=observer)
         return _run(tasks, chosen, folder, workers=count, observer=observer, command=command, keep=keep)
 
     follow_and_show(run, folder, as_json=as_json, tells_runs=True, against=measured_by)
@@ -135,20 +136,3 @@ def _run(tasks: "list[Task]", plan: "Plan", folder: Path, **options: Any) -> "tu
     for task in tasks:
         check(task, plan, folder)
     return tuple(record for task in tasks for record in compare(task, plan, folder, **options))
-
-
-def _tuned(task: "Task", plan: "Plan", folder: Path, trials: int | None, epochs: int | None, **options: Any) -> "Plan":
-    """The plan with tuned arms; the plan itself without tuning."""
-    from dataclasses import replace
-
-    from slrprune.compare import Tuning, check, tune
-
-    if trials is None:
-        if epochs is not None:
-            raise ArgumentError(
-                "compare", "tune_epochs", epochs, "must not be given without --tune", "Say --tune N, too."
-            )
-        return plan
-    check(task, plan, folder)
-    tuning = Tuning(trials, epochs or (plan.epochs + 1) // 2, plan.targets[0])
-    return replace(plan, arms=tune(task, plan.arms, tuning, folder, **options))

@@ -10,6 +10,7 @@ from slrprune.compare.markdown import insert, to_markdown
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RECORD_VERSION, RunRecord, Status, load_record, load_records
 from slrprune.compare.table import blocks
+from slrprune.compare.trials import tuned
 from slrprune.compare.tuning import Tuning, tune
 from slrprune.structures import targets
 from slrprune.target import Target
@@ -44,4 +45,5 @@ __all__ = [
     "targets",
     "to_markdown",
     "tune",
+    "tuned",
 ]

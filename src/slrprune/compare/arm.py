@@ -29,6 +29,8 @@ class TuningNote:
         seeds: of the trials, none of them a seed of the reported runs.
         target: label of the target of the trials.
         accuracy: of the chosen setting after the cut, on the "val" split, mean over seeds, in percent.
+        task: of the trials, which may be another than that of the reported runs.
+        model: of the trials, likewise.
     """
 
     trials: int
@@ -36,6 +38,8 @@ class TuningNote:
     seeds: tuple[int, ...]
     target: str
     accuracy: float
+    task: str
+    model: str
 
 
 @dataclass(frozen=True)

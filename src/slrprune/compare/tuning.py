@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 
-from slrprune.compare.arm import Arm, TuningNote
+from slrprune.compare.arm import Arm
 from slrprune.compare.engine import Observer, check, compare
 from slrprune.compare.plan import Plan
 from slrprune.compare.record import RunRecord
+from slrprune.compare.trials import FOLDER, best
 from slrprune.errors import ArgumentError, UsageError
 from slrprune.target import Target
 from slrprune.tasks.base import Task, has_split
@@ -16,8 +16,8 @@ from slrprune.tasks.base import Task, has_split
 SEEDS = (1000,)
 """Seeds of the trials, apart from those that anybody reports."""
 
-FOLDER = "tuning"
-"""Where the records of the trials lie, inside the folder of the comparison."""
+_LONG = 1000
+"""Times as long as a trial: enough steps for any schedule."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def tune(
     """The arms with the best of their settings each, in the order given; resumable as `compare` is.
 
     A setting is judged by its mean accuracy after the cut on the "val" split; the first of equal ones wins, so that an
-    arm keeps what it came with unless something is better. The trials' records have no test accuracy.
+    arm keeps what it came with unless something is better. The trials' records have no test accuracy. From them `tuned`
+    takes what won into other comparisons.
 
     Args:
         task: with a "val" split.
@@ -83,7 +84,7 @@ def tune(
 
     Raises:
         UsageError: the task has no "val" split.
-        ArgumentError: more trials than an arm has settings.
+        ArgumentError: more trials than an arm has settings, or trials too short for one of them.
         SlrpruneError: as `compare`.
     """
     if not has_split(task, "val"):
@@ -94,26 +95,36 @@ def tune(
     rounds = [tuple(options[index] for options in settings if options) for index in range(tuning.trials)]
     plans = [Plan(tried, (tuning.target,), tuning.epochs, tuning.seeds) for tried in rounds if tried]
     for plan in plans:
-        check(task, plan, folder / FOLDER)
-    found: dict[str, list[tuple[float, Arm]]] = {arm.name: [] for arm in arms}
+        _check(task, plan, folder / FOLDER)
+    records: list[RunRecord] = []
     for plan in plans:
-        records = compare(task, plan, folder / FOLDER, workers=workers, observer=observer, command=command, tests=False)
+        records += compare(
+            task, plan, folder / FOLDER, workers=workers, observer=observer, command=command, tests=False
+        )
+    return tuple(best(arm, records) for arm in arms)
+
+
+def _check(task: Task, plan: Plan, folder: Path) -> None:
+    """Refuses what cannot be run; trials that are too short by the length that the user chose, or left to us.
+
+    Raises:
+        ArgumentError: a trial that could be run if it were longer.
+        SlrpruneError: as `check`.
+    """
+    try:
+        check(task, plan, folder)
+    except (ArgumentError, UsageError):
         for arm in plan.arms:
-            found[arm.name].append((_accuracy(arm, records), arm))
-    return tuple(_winner(arm, found[arm.name], tuning) for arm in arms)
+            _check_length(task, replace(plan, arms=(arm,)), folder)
+        raise
 
 
-def _accuracy(arm: Arm, records: Sequence[RunRecord]) -> float:
-    """Mean validation accuracy; minus infinity where a run diverged or could not be measured."""
-    accuracies = [record.val_accuracy_after_cut for record in records if record.method == arm.name]
-    return fmean([float("-inf") if accuracy is None else accuracy for accuracy in accuracies])
-
-
-def _winner(arm: Arm, trials: list[tuple[float, Arm]], tuning: Tuning) -> Arm:
-    if not trials:
-        return arm
-    accuracy, best = max(trials, key=lambda trial: trial[0])  # the first of equal ones
-    if accuracy == float("-inf"):
-        return arm
-    note = TuningNote(len(trials), tuning.epochs, tuning.seeds, tuning.target.label, accuracy)
-    return replace(best, tuned=note, alternatives=())
+def _check_length(task: Task, trial: Plan, folder: Path) -> None:
+    try:
+        check(task, trial, folder)
+    except (ArgumentError, UsageError) as error:
+        check(task, replace(trial, epochs=_LONG * trial.epochs), folder)  # raises where it is not the length
+        (arm,) = trial.arms
+        rule = f"is too few for the trial of {arm.name} with {arm.settings}: {str(error).removesuffix('.')}"
+        way_out = f"An epoch has {task.steps_per_epoch} steps; on the command line it is --tune-epochs."
+        raise ArgumentError("Tuning", "epochs", trial.epochs, rule, way_out) from error
