@@ -16,6 +16,7 @@ from slrprune.train.loop import train
 
 NODES, WORDS = 30, 12
 BAD_EDGE = "the edge leads to a node that does not exist, or to itself"
+GAP = "the classes must have a training node each, but"
 BEYOND = "the label is beyond those of the training nodes"
 
 
@@ -133,6 +134,16 @@ def test_bad_input_is_skipped_with_a_count_or_refused(tmp_path, changes, reason,
         ({"values": np.ones(3)}, "values and indices must have the same length"),
         ({"edges": np.zeros((4, 3))}, r"edges must have the shape \(m, 2\)"),
         ({"labels": np.zeros(5)}, "labels must hold 30 numbers"),
+        (
+            {"shape": np.array([NODES, 10**9])},
+            "shape holds 30 nodes of 1,000,000,000 features, more than 1,073,741,824",
+        ),
+        (
+            {"labels": np.array([10**12] + [1, 0] * 14 + [1])},
+            rf"{GAP} 2 has none, and node 0 has the label 1{'0' * 12}\.",
+        ),
+        ({"labels": np.array([0, 1, 99] + [1, 0] * 13 + [1])}, rf"{GAP} 2 has none, and node 2 has the label 99\."),
+        ({"labels": np.arange(NODES) % 2 + 1}, rf"{GAP} 0 has none, and node 1 has the label 2\."),
         ({"train_idx": np.array([55])}, "no node of 'train' can be used"),
         ({"train_idx": np.array([])}, "no node of 'train' can be used"),
         ({"labels": np.array([0] * 16 + [7] * 14)}, "no node of 'test' can be used"),
@@ -149,6 +160,23 @@ def test_bad_input_is_skipped_with_a_count_or_refused(tmp_path, changes, reason,
 def test_a_file_that_makes_no_sense_is_refused(tmp_path, changes, message):
     with pytest.raises(DataError, match=rf"graph: .*made\.npz: {message}"):
         make(tmp_path, changes)
+
+
+def test_an_edge_counts_once_however_often_it_is_listed(tmp_path):
+    once = make(tmp_path).build_model()
+    edges = arrays()["edges"]
+    for repeated in (np.concatenate([edges, edges[:, ::-1]]), np.repeat(edges, 3, axis=0)):
+        task = make(tmp_path, {"edges": repeated}, strict=True)
+        model = task.build_model()
+        assert torch.equal(model.places, once.places)
+        assert torch.equal(model.values, once.values)
+        assert task.warnings() == ()
+    assert fingerprint(make(tmp_path, {"edges": repeated})) == fingerprint(make(tmp_path))
+
+
+def test_a_graph_may_have_no_edges(tmp_path):
+    model = make(tmp_path, {"edges": np.zeros((0, 2), np.int16)}).build_model()
+    assert model.values.tolist() == [1.0] * NODES
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path):

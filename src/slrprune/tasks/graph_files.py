@@ -1,10 +1,11 @@
 """A graph with labelled nodes from one `.npz` file.
 
 The file holds, as plain arrays: `shape` (nodes, features); the node features in CSR form as `indptr`, `indices` and
-`values`; `edges` of shape (m, 2), undirected, each once; `labels` of every node; `train_idx`, `val_idx` and `test_idx`,
-the nodes of the splits. All but `values` are integers. The training nodes say how many classes there are. Cora in this
-form is the data set of Planetoid with its published split (Yang, Cohen, Salakhutdinov: Revisiting Semi-Supervised
-Learning with Graph Embeddings, 2016).
+`values`; `edges` of shape (m, 2), undirected, where an edge that is listed again or in both directions counts once;
+`labels` of every node; `train_idx`, `val_idx` and `test_idx`, the nodes of the splits. All but `values` are integers.
+The training nodes say how many classes there are: their labels must be 0, 1 and so on without a gap. Cora in this form
+is the data set of Planetoid with its published split (Yang, Cohen, Salakhutdinov: Revisiting Semi-Supervised Learning
+with Graph Embeddings, 2016).
 """
 
 import lzma
@@ -26,6 +27,8 @@ from slrprune.tasks.tally import Tally
 
 SPLIT_KEYS: dict[Split, str] = {"train": "train_idx", "val": "val_idx", "test": "test_idx"}
 _KEYS = ("shape", "indptr", "indices", "values", "edges", "labels", *SPLIT_KEYS.values())
+_MOST_FEATURES = 2**30
+"""Nodes times features: the features are held dense, in float32, which at this number takes 4 GiB."""
 _Arrays = dict[str, NDArray[np.generic]]
 _DAMAGED = (
     *(OSError, ValueError, EOFError, RuntimeError, MemoryError),  # NotImplementedError is a RuntimeError
@@ -55,7 +58,8 @@ def read_graph(data: str | PathLike[str] | None, name: str, *, strict: bool, tal
         tally: counts them.
 
     Raises:
-        DataError: no such file; a file that is damaged or holds other arrays; with `strict` an edge to a node that
+        DataError: no such file; a file that is damaged or holds other arrays; too many features to be held dense;
+            a class without a training node; with `strict` an edge to a node that
             does not exist or to itself, and a node of a split with a feature that is not finite, a negative label,
             or a label beyond those of the training nodes; a split left without nodes. Every message names the file.
     """
@@ -109,7 +113,7 @@ def _read(path: Path) -> _Arrays:
 def _check(path: Path, arrays: _Arrays) -> None:
     """Refuses what no skipping can repair."""
     problem = _kind(arrays, "shape", "indptr", "indices", "values") or _structure(arrays)
-    problem = problem or _kind(arrays, "edges", "labels", *SPLIT_KEYS.values())
+    problem = problem or _kind(arrays, "edges", "labels", *SPLIT_KEYS.values()) or _gap(arrays)
     if problem:
         raise DataError("graph", f"{path}: {problem}")
 
@@ -119,6 +123,8 @@ def _structure(arrays: _Arrays) -> str:
     if arrays["shape"].shape != (2,) or min(arrays["shape"].astype(int).tolist()) < 1:
         return "shape must hold two positive numbers"
     nodes, width = arrays["shape"].astype(int).tolist()
+    if nodes * width > _MOST_FEATURES:
+        return f"shape holds {nodes:,} nodes of {width:,} features, more than {_MOST_FEATURES:,} numbers in all"
     bounds, columns = arrays["indptr"].astype(int), arrays["indices"].astype(int)
     if bounds.shape != (nodes + 1,) or (np.diff(bounds) < 0).any() or bounds[0] or bounds[-1] != len(columns):
         return f"indptr must rise from 0 to the length of indices in {nodes + 1} numbers"
@@ -143,6 +149,24 @@ def _kind(arrays: _Arrays, *names: str) -> str:
         if name != "edges" and array.ndim != 1:
             return f"{name} must have one dimension, not {array.ndim}"
     return ""
+
+
+def _gap(arrays: _Arrays) -> str:
+    """Which class has no training node although a higher one has, or nothing; bad nodes and labels are not looked at.
+
+    Such a label is a mistake, and could ask for a network that no memory holds.
+    """
+    labels, nodes = arrays["labels"].astype(np.int64), arrays["train_idx"].astype(np.int64)
+    nodes = nodes[(nodes >= 0) & (nodes < len(labels))]
+    nodes = nodes[labels[nodes] >= 0]
+    if not len(nodes):
+        return ""
+    classes, first = np.unique(labels[nodes], return_index=True)
+    if classes[-1] + 1 == len(classes):
+        return ""
+    free = int(np.flatnonzero(classes != np.arange(len(classes)))[0])
+    label, node = int(classes[-1]), int(nodes[first[-1]])
+    return f"the classes must have a training node each, but {free} has none, and node {node} has the label {label}"
 
 
 def _dense(arrays: _Arrays) -> NDArray[np.float32]:
@@ -182,9 +206,11 @@ def _known(
 
 
 def _edges(edges: NDArray[np.int64], nodes: int, report: _Report) -> NDArray[np.int64]:
-    """The usable edges, shape (2, m)."""
+    """The usable edges in their order, each once whatever its direction; shape (2, m)."""
     bad = ((edges < 0) | (edges >= nodes)).any(axis=1) | (edges[:, 0] == edges[:, 1])
     for number in np.flatnonzero(bad).tolist():
         report.bad("the edge leads to a node that does not exist, or to itself", f"edge {number}")
-    kept: NDArray[np.int64] = np.ascontiguousarray(edges[~bad].T)
+    usable = edges[~bad]
+    _, first = np.unique(usable.min(axis=1) * nodes + usable.max(axis=1), return_index=True)
+    kept: NDArray[np.int64] = np.ascontiguousarray(usable[np.sort(first)].T)
     return kept
