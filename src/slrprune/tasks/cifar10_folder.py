@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slrprune.errors import DataError, MissingExtraError
+from slrprune.errors import DataError
+from slrprune.tasks.decoding import as_rgb, decoded, pillow
 
 SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp")
 """Files taken as images; everything else in the folders is left alone."""
@@ -42,16 +43,10 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _read_image(file: Path) -> NDArray[np.uint8]:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingExtraError("Reading an image folder", "Pillow", "vision") from error
-    try:
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    # Whatever its decoders raise for damaged files: RuntimeError and NotImplementedError (AVIF, DDS) are among it.
-    except Exception as error:
-        raise DataError("read_cifar10", f"{file} cannot be read as an image") from error
+    image = decoded(pillow("Reading an image folder", "vision"), file, as_rgb)
+    if image is None:
+        raise DataError("read_cifar10", f"{file} cannot be read as an image")
+    pixels = np.asarray(image)
     if pixels.shape != (32, 32, 3):
         height, width = pixels.shape[:2]
         raise DataError("read_cifar10", f"{file} is {width}x{height} pixels, expected 32x32")

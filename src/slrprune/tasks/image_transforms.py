@@ -3,20 +3,16 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from slrprune.errors import MissingExtraError
 from slrprune.tasks.complaints import Complaints
+from slrprune.tasks.decoding import as_rgb, decoded, pillow
 from slrprune.tasks.timm_models import import_timm
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Transform = Callable[[Any], Tensor]
 """From an RGB image of Pillow to float32 of shape (3, size, size)."""
@@ -56,26 +52,18 @@ def transformed(image: Any, transform: Transform, rng: np.random.Generator | Non
         return transform(image)
 
 
-def opened(source: Path | bytes, name: str, complaints: Complaints) -> "Image | None":
-    """An RGB image, decoded to its last pixel; None where that cannot be done, and `complaints` hears of it.
+def opened(source: Path | bytes, name: str, complaints: Complaints) -> Any | None:
+    """An RGB image of Pillow, decoded to its last pixel; None where that cannot be done, and `complaints` hears of it.
 
     Raises:
         DataError: the task is strict.
         MissingExtraError: Pillow is not installed.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingExtraError("Reading images", "Pillow", "vision") from error
-    try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            converted: Image.Image = image.convert("RGB")
-            return converted
-    except FileNotFoundError:
-        complaints.add("images are missing", name)
-    except Exception:  # whatever its decoders raise: RuntimeError and NotImplementedError (AVIF, DDS) are among it
-        complaints.add("images are truncated or cannot be read", name)
-    return None
+    image = decoded(pillow("Reading images", "vision"), source, as_rgb)
+    if image is None:
+        is_missing = isinstance(source, Path) and not source.exists()
+        complaints.add("images are missing" if is_missing else "images are truncated or cannot be read", name)
+    return image
 
 
 @contextmanager

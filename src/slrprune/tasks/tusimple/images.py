@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slrprune.errors import MissingExtraError
+from slrprune.tasks import decoding
 
 MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue in [0, 1] that ImageNet backbones were trained with."""
@@ -21,22 +21,12 @@ def pillow() -> Any:
     Raises:
         MissingExtraError: Pillow is not installed.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingExtraError("Reading images of lanes", "Pillow", "vision") from error
-    return Image
+    return decoding.pillow("Reading images of lanes", "vision")
 
 
 def open_image(file: Path) -> Any | None:
     """The whole image in RGB; None where it cannot be decoded to its end."""
-    image_module = pillow()
-    try:
-        with image_module.open(file) as image:
-            return image.convert("RGB")
-    # Whatever its decoders raise for damaged files: RuntimeError and NotImplementedError (AVIF, DDS) are among it.
-    except Exception:
-        return None
+    return decoding.decoded(pillow(), file, decoding.as_rgb)
 
 
 def as_input(image: Any, size: tuple[int, int]) -> NDArray[np.float32]:
