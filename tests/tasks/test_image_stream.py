@@ -1,5 +1,6 @@
 """The ImageNet task on a Hugging Face data set: parquet files in a folder, streamed as one from the hub would be."""
 
+import zipfile
 from io import BytesIO
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from slrprune.errors import ArgumentError, DataError, SlrpruneError, UsageError
 from slrprune.tasks import ImageNet
+from slrprune.tasks.complaints import Complaints
 
 datasets = pytest.importorskip("datasets", reason="needs the extra datasets")
 
@@ -88,8 +90,46 @@ def test_a_worker_refuses_as_this_process_does(folder):
     with pytest.raises(SlrpruneError, match=r"^ImageNet\(strict=True\): 3\.png \(number .*\): images are truncated"):
         make(folder, strict=True, workers=1)
     write(folder, "train", 12, spoil=range(12))
-    with pytest.raises(SlrpruneError, match=r"^ImageNet: not one training image of .* can be used\.$"):
+    reason = r"\d+\.png \(number .*\): images are truncated or cannot be read\."
+    with pytest.raises(SlrpruneError, match=rf"^ImageNet: not one training image of .* can be used; {reason}"):
         next(make(folder, workers=1).batches("train"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_in_class_folders(tmp_path, monkeypatch, workers):
+    """Of plain files the data set tells the paths alone."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    root = tmp_path / "plain"
+    for split, count in (("train", 6), ("validation", 2)):
+        for name in ("cat", "dog"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                (root / split / name / f"{number}.jpg").write_bytes(picture(number))
+    task = make(root, workers=workers)
+    assert [images.shape for images, _ in task.batches("train")] == [(4, 3, 32, 32)] * 3
+    assert torch.cat([labels for _, labels in task.batches("test")]).tolist() == [0, 0, 1, 1]
+    assert task.warnings() == ()
+    (root / "train" / "dog" / "3.jpg").write_bytes(b"no image")
+    with pytest.raises(SlrpruneError, match=r"dog.3\.jpg \(number .*\): images are truncated or cannot be read"):
+        make(root, strict=True, workers=workers)
+    for file in (root / "train").glob("*/*.jpg"):
+        file.write_bytes(b"no image")
+    with pytest.raises(SlrpruneError, match=r"not one training image of .* can be used; .*\.jpg \(number .*\): images"):
+        next(make(root, workers=workers).batches("train"))
+
+
+def test_an_image_inside_an_archive_is_read_and_one_that_is_gone_is_skipped(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("a/0.png", picture(7))
+    images, complaints = make(folder).images, Complaints("ImageNet", strict=False)
+    for path in (f"zip://a/0.png::{tmp_path / 'images.zip'}", str(tmp_path / "gone.png"), "nowhere://gone.png", None):
+        entry = {"image": {"path": path, "bytes": None}, "label": 1}
+        assert (images.example(entry, "number 0", None, complaints) is None) == ("zip:" not in str(path))
+    assert [reason for reason, _ in complaints.found] == ["images are missing"] * 3
+    (tmp_path / "images.zip").write_bytes(b"cut")
+    entry = {"image": {"path": f"zip://a/1.png::{tmp_path / 'images.zip'}", "bytes": None}, "label": 1}
+    with pytest.raises(DataError, match=r"ImageNet: zip://a/1\.png.* cannot be read \(BadZipFile\)\."):
+        images.example(entry, "number 0", None, complaints)
 
 
 def test_what_the_data_set_lacks_is_said(folder, tmp_path):

@@ -69,10 +69,15 @@ def test_a_vocabulary_that_was_cut_is_refused_between_two_tokens_too(folder):
     for size in (0, 3, *ends[:-1:13], ends[-2], ends[-1] - 1):
         file.write_bytes(whole[:size])
         with pytest.raises(DataError, match=r"tok300\.bin is truncated"):
-            Llama2cTokens(file)
+            Llama2cTokens(file, 300)
+        with pytest.raises(DataError, match=r"tok300\.bin is truncated"):
+            make(folder)
+    file.write_bytes(whole + whole[ends[-2] :])
+    with pytest.raises(DataError, match=r"tok300\.bin holds 301 tokens, expected 300\. The model has no more\."):
+        make(folder)
     short = folder / "vocabulary.bin"
     short.write_bytes(whole[: ends[258]])
-    with pytest.raises(DataError, match=r"vocabulary\.bin is truncated: it holds 258 tokens"):
+    with pytest.raises(DataError, match=r"vocabulary\.bin is truncated: it holds 258 tokens, expected at least 259\."):
         Llama2cTokens(short)
     short.write_bytes(whole[: ends[259]])
     assert len(Llama2cTokens(short)) == 259
@@ -295,13 +300,38 @@ def test_models_of_transformers_by_their_folder(folder, kind):
     assert fingerprint(task) == fingerprint(make(folder, model=folder / "hub"))
 
 
-@pytest.mark.parametrize("spoiled", [b"version https://git-lfs.github.com/spec/v1", b""])
-def test_damaged_weights_are_refused_by_the_folder(folder, spoiled):
+def spoiled(whole):
+    """Contents of a weight file that is none: cut in its head and in its numbers, empty, junk, a pointer of Git LFS."""
+    return whole[:6], whole[: len(whole) // 2], b"", b"junk " * 50, b"version https://git-lfs.github.com/spec/v1"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_damaged_weights_are_refused_by_the_folder(folder, name):
+    pytest.importorskip("transformers")
+    model, file = hub_model(folder / "hub", "causal"), folder / "hub" / name
+    if name == "pytorch_model.bin":
+        (folder / "hub" / "model.safetensors").unlink()
+        torch.save(model.state_dict(), file)
+    task = make(folder, model=folder / "hub")
+    task.pretrained()
+    for content in spoiled(file.read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"text: transformers cannot load '.*hub' \("):
+            task.pretrained()
+
+
+def test_weights_of_other_shapes_and_a_damaged_tokenizer_are_refused_by_the_folder(folder):
     pytest.importorskip("transformers")
     hub_model(folder / "hub", "causal")
-    (folder / "hub" / "model.safetensors").write_bytes(spoiled)
+    config, tokenizer = folder / "hub" / "config.json", folder / "hub" / "tokenizer.json"
+    whole = config.read_text()
+    config.write_text(whole.replace('"n_embd": 16', '"n_embd": 32'))
     with pytest.raises(DataError, match=r"text: transformers cannot load '.*hub' \("):
         make(folder, model=folder / "hub").pretrained()
+    config.write_text(whole)
+    tokenizer.write_text(tokenizer.read_text()[:100])
+    with pytest.raises(DataError, match=r"text: transformers cannot load '.*hub' \("):
+        make(folder, model=folder / "hub")
 
 
 def test_padding_changes_nothing_for_a_masked_model(folder):

@@ -43,7 +43,7 @@ def test_missing_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.th", "model.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"hello, these are no weights\n"])
 def test_damaged_file(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=r"model\.\w+ is damaged, or holds more than tensors\."):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,11 +105,11 @@ class StreamedImages(Images):
         if label is None or not 0 <= label < self.classes:
             complaints.add(f"labels are outside [0, {self.classes:,})", name)
             return None
-        content = stored.get("bytes")
-        if content is None:
+        source = _stored_content(stored)
+        if source is None:
             complaints.add("images are missing", name)
             return None
-        image = opened(content, name, complaints)
+        image = opened(source, name, complaints)
         if image is None:
             return None
         return transformed(image, self._evaluation if rng is None else self._train, rng), int(label)
@@ -150,7 +151,8 @@ class _Stream(IterableDataset[Loaded]):
                     yield Loaded(_collated(examples), complaints.found)
                     examples, complaints = [], Complaints("ImageNet", self.images.strict)
             if self.drawn_from is not None and not usable:
-                raise DataError("ImageNet", f"not one training image of {self.images.name!r} can be used")
+                first = "".join(f"; {name}: {reason}" for reason, name in complaints.found[:1])
+                raise DataError("ImageNet", f"not one training image of {self.images.name!r} can be used{first}")
         if examples or complaints.found:
             yield Loaded(_collated(examples), complaints.found)
 
@@ -161,6 +163,28 @@ class _Stream(IterableDataset[Loaded]):
             seed = int(np.random.SeedSequence((*self.drawn_from, turn)).generate_state(1)[0])
             stream = stream.shuffle(seed=seed, buffer_size=BUFFER)
         return stream
+
+
+def _stored_content(stored: dict[str, Any]) -> Path | bytes | None:
+    """The image's bytes, or the file with them, where the data set is a folder of images; None without either.
+
+    Raises:
+        DataError: the hub or an archive cannot be read.
+    """
+    content, path = stored.get("bytes"), stored.get("path")
+    if content is not None or not path:
+        return content
+    if Path(path).exists():
+        return Path(path)
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:  # on the hub, or inside an archive
+            return bytes(file.read())
+    except (FileNotFoundError, ValueError, ImportError):  # gone, or a path of a protocol that is not there
+        return None
+    except Exception as error:  # clients of the hub raise their own; an outage is no reason to skip images
+        raise DataError("ImageNet", f"{path} cannot be read ({type(error).__name__})") from error
 
 
 def _collated(examples: list[tuple[Tensor, int]]) -> Batch | None:

@@ -19,15 +19,16 @@ class Llama2cTokens:
 
     Args:
         path: the file.
+        count: how many tokens it must hold, that of the model; None takes any that hold those of the single bytes.
 
     Raises:
-        DataError: no such file, or one that is truncated.
+        DataError: no such file, one that is truncated, or one with another number of tokens.
     """
 
     mask: int | None = None
     special: frozenset[int] = frozenset({0, START, 2})
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, count: int | None = None) -> None:
         if not path.is_file():
             raise DataError("llama2.c", f"{path} is missing")
         data, offset = path.read_bytes(), 4
@@ -45,9 +46,7 @@ class Llama2cTokens:
             self._texts.append(text)
             self._scores.append(score)
             offset += 8 + length
-        named = re.search(r"(\d+)\.bin$", path.name)
-        if len(self._texts) < (int(named[1]) if named else _BYTES + 256):  # cut between two tokens, it looks whole
-            raise DataError("llama2.c", f"{path} is truncated: it holds {len(self._texts)} tokens")
+        _check_count(path, len(self._texts), count)
         self._known: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
@@ -83,3 +82,13 @@ class Llama2cTokens:
             if merged is not None and (found is None or self._scores[merged] > self._scores[found[1]]):
                 found = place, merged
         return found
+
+
+def _check_count(path: Path, found: int, count: int | None) -> None:
+    """Cut between two tokens, a file looks whole."""
+    least = _BYTES + 256
+    if found < max(least, count or 0):
+        wanted = f"at least {least}" if count is None or count < least else f"{count:,}"
+        raise DataError("llama2.c", f"{path} is truncated: it holds {found:,} tokens, expected {wanted}")
+    if count is not None and found > count:
+        raise DataError("llama2.c", f"{path} holds {found:,} tokens, expected {count:,}", "The model has no more.")

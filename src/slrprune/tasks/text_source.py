@@ -7,10 +7,10 @@ from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from slrprune.errors import DataError, MissingExtraError
+from slrprune.tasks.hub_files import loaded
 from slrprune.tasks.llama2c import llama_config, read_sizes, read_weights
 from slrprune.tasks.llama2c_tokens import Llama2cTokens
 
@@ -106,8 +106,12 @@ class Llama2cSource(Source):
         return self._path.with_name(f"tok{self.vocabulary}.bin")
 
     def tokens(self) -> Llama2cTokens:
-        """The tokenizer of llama2.c."""
-        return Llama2cTokens(self._vocabulary_file)
+        """The tokenizer of llama2.c.
+
+        Raises:
+            DataError: its file is damaged, or has another number of tokens than the model.
+        """
+        return Llama2cTokens(self._vocabulary_file, self.vocabulary)
 
     def fresh(self) -> nn.Module:
         """A `transformers.LlamaForCausalLM`."""
@@ -143,7 +147,7 @@ class HubSource(Source):
     def __init__(self, name: str | PathLike[str], masked: bool | None, way_out: str = "") -> None:
         transformers = _transformers()
         self._where = str(name)
-        self._config = _loaded(transformers.AutoConfig.from_pretrained, self._where, way_out)
+        self._config = loaded("text", transformers.AutoConfig.from_pretrained, self._where, way_out)
         self.name = PurePath(self._where).name
         architectures = self._config.architectures or []
         by_itself = any(kind.endswith("ForMaskedLM") for kind in architectures)
@@ -168,7 +172,7 @@ class HubSource(Source):
         Raises:
             DataError: there is none.
         """
-        return HubTokens(_loaded(_transformers().AutoTokenizer.from_pretrained, self._where))
+        return HubTokens(loaded("text", _transformers().AutoTokenizer.from_pretrained, self._where))
 
     def fresh(self) -> nn.Module:
         """The network as its configuration describes it."""
@@ -177,7 +181,7 @@ class HubSource(Source):
 
     def trained(self) -> nn.Module:
         """The network with its weights."""
-        network: nn.Module = _loaded(self._kind.from_pretrained, self._where).float()
+        network: nn.Module = loaded("text", self._kind.from_pretrained, self._where).float()
         return network
 
 
@@ -210,11 +214,3 @@ def _transformers() -> Any:
     import transformers
 
     return transformers
-
-
-def _loaded(load: Any, where: str, way_out: str = "") -> Any:
-    try:
-        return load(where)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # the last two: damaged, or of other shapes
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError("text", f"transformers cannot load {where!r} ({first.rstrip('.')})", way_out) from error

@@ -107,6 +107,8 @@ def _first(document):
     return document["annotations"][0]
 
 
+NO_AREA = "boxes have no area"
+
 DAMAGES = {
     "no such image": (lambda document: _first(document).update(image_id=5), "annotations name no listed image"),
     "no such category": (
@@ -124,8 +126,10 @@ DAMAGES = {
     "three numbers": (lambda document: _first(document).update(bbox=[1, 2, 9]), "boxes are not four finite numbers"),
     "words": (lambda document: _first(document).update(bbox=["1", 2, 9, 9]), "boxes are not four finite numbers"),
     "no box": (lambda document: _first(document).pop("bbox"), "boxes are not four finite numbers"),
-    "no area": (lambda document: _first(document).update(bbox=[1, 2, 9, 0]), "boxes have no area"),
-    "negative": (lambda document: _first(document).update(bbox=[20, 2, -9, 9]), "boxes have no area"),
+    "no area": (lambda document: _first(document).update(bbox=[1, 2, 9, 0]), NO_AREA),
+    "no area in floating point": (lambda document: _first(document).update(bbox=[10, 10, 1e-30, 5]), NO_AREA),
+    "no area in float32": (lambda document: _first(document).update(bbox=[10, 10, 5, 1e-8]), NO_AREA),
+    "negative": (lambda document: _first(document).update(bbox=[20, 2, -9, 9]), NO_AREA),
     "outside": (lambda document: _first(document).update(bbox=[96, 2, 9, 9]), "boxes lie outside the image"),
     "above": (lambda document: _first(document).update(bbox=[5, -9, 9, 9]), "boxes lie outside the image"),
 } | {

@@ -142,9 +142,13 @@ def test_weights_of_another_network_are_refused(made_coco, yolos, tmp_path):
 
 def test_damaged_weights_are_refused_by_the_folder(yolos, tmp_path):
     folder = shutil.copytree(yolos, tmp_path / "damaged")
-    (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    with pytest.raises(DataError, match=r"coco: transformers cannot load '.*damaged' \("):
-        system_named(f"transformers:{folder}", None, 2).network()
+    file = folder / "model.safetensors"
+    system_named(f"transformers:{folder}", None, 2).network().detector.save_pretrained(folder)
+    whole = file.read_bytes()
+    for content in (b"version https://git-lfs.github.com/spec/v1", b"", whole[: len(whole) // 2]):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"coco: transformers cannot load '.*damaged' \("):
+            system_named(f"transformers:{folder}", None, 2).network()
 
 
 @pytest.mark.parametrize("model", ["ssdlite", "maskrcnn_resnet50_fpn", "resnet50"])

@@ -193,16 +193,23 @@ def _object(
     left, top, width, height = (float(number) for number in numbers)
     if width <= 0 or height <= 0:
         return None, "boxes have no area"
-    if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
+    right, bottom = left + width, top + height
+    if left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0:
         return None, "boxes lie outside the image"
+    if _vanishes(left, right, size[0]) or _vanishes(top, bottom, size[1]):
+        return None, "boxes have no area"
     crowd = annotation.get("iscrowd", 0)
     if not _is_zero_or_one(crowd):
         return None, "annotations have an iscrowd other than 0 and 1"
     shape = annotation.get("segmentation") if shapes else None
     if shapes and not shape:
         return None, "objects have no outline"
-    box = (left, top, left + width, top + height)
-    return _Object(box, places[category], bool(crowd), shape), ""
+    return _Object((left, top, right, bottom), places[category], bool(crowd), shape), ""
+
+
+def _vanishes(low: float, high: float, side: int) -> bool:
+    """Whether the part inside the image has no length in float32, which is what networks and anchors get."""
+    return bool(np.float32(min(high, side)) <= np.float32(max(low, 0)))
 
 
 def _is_zero_or_one(number: Any) -> bool:

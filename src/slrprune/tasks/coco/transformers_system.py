@@ -1,17 +1,18 @@
 """Detectors of transformers such as DETR, YOLOS, Deformable DETR and RT-DETR, with their own losses."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from slrprune.errors import DataError, MissingExtraError
 from slrprune.tasks.coco.partial_weights import load_fitting
 from slrprune.tasks.coco.system import Detections, DetectionSystem, Objects
+from slrprune.tasks.hub_files import loaded
 
 MOST = 100
 """Objects reported for one image."""
@@ -104,11 +105,8 @@ class TransformersSystem(DetectionSystem):
         if _is_bare(self.model):
             detector = auto.from_config(config)
         else:
-            try:
-                detector = auto.from_pretrained(self.model, config=config, ignore_mismatched_sizes=True)
-            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-                raise DataError("coco", f"transformers cannot load {str(self.model)!r} ({first})") from error
+            load = partial(auto.from_pretrained, config=config, ignore_mismatched_sizes=True)
+            detector = loaded("coco", load, self.model)
         return TransformersDetector(detector, *_normalization(self.model))
 
     def load(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
