@@ -238,6 +238,13 @@ def test_a_dense_training_that_diverges_takes_its_own_seed_only(plan_of, tmp_pat
     assert again.plan == (0, 6, 6)
 
 
+def test_a_seed_that_is_added_later_and_diverges_is_reported_too(plan_of, tmp_path):
+    (first,) = compare(Spoiled(), plan_of("slr"), tmp_path)
+    records = compare(Spoiled(), plan_of("slr", seeds=(0, 1)), tmp_path)
+    assert records[0] == first
+    assert [record.status for record in records] == [Status.OK, Status.DIVERGED]
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_runs_that_started_from_other_dense_weights_are_not_gone_on_with(blobs, plan_of, tmp_path, told):
     """As where the records came from another machine, and the dense weights did not."""

@@ -102,19 +102,18 @@ def compare(
         with crew(min(workers, len(pending)), setting) as at_work:
             bridge = _Bridge(observer)
             at_work.do(starts, bridge)
+            if {run.seed for run in runs} <= bridge.lost.keys():
+                raise NonFiniteError("compare", "the loss of every dense training", next(iter(bridge.lost.values())))
             at_work.do(_with_start(pending, setting, bridge), bridge)
     return tuple(run.record(setting) for run in runs)
 
 
 def _with_start(pending: Sequence[Run], setting: Setting, bridge: "_Bridge") -> tuple[Run, ...]:
     """The runs that can start; the others, whose dense training diverged, have their records at once."""
-    lost = bridge.lost
-    seeds = [seed for seed in dict.fromkeys(run.seed for run in pending) if seed not in lost]
-    if lost and not seeds:
-        raise NonFiniteError("compare", "the loss of every dense training", next(iter(lost.values())))
-    records = load_records(setting.folder)
-    for seed in seeds:
-        setting.dense.check_same(seed, setting.conditions, records)
+    lost, records = bridge.lost, load_records(setting.folder)
+    for seed in dict.fromkeys(run.seed for run in pending):
+        if seed not in lost:
+            setting.dense.check_same(seed, setting.conditions, records)
     for run in pending:
         if run.seed in lost:
             bridge.finished(run, run.give_up(setting, lost[run.seed]))
