@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from _ablation_tried import BoundedSLR, GarroteSLR, HalvedSLR, HeldMaskSLR, InertSLR, ShortenedSLR, TogetherSLR
+from _ablation_tried import (
+    BoundedSLR,
+    GarroteSLR,
+    HalvedSLR,
+    HeldMaskSLR,
+    InertSLR,
+    ReturningSLR,
+    ShortenedSLR,
+    TogetherSLR,
+)
 
 from slrprune import SLR, CosineStepsize, CubicRamp, DecayingStepsize, Global, GradualMagnitude, RelaxedPath
 from slrprune.methods.base import Method
@@ -38,6 +47,8 @@ VARIANTS: dict[str, tuple[str, Method]] = {
         SLR(decay=0.05 * 5e-4),
     ),
     "slr_decay_001": ("the default, 0.1% of the memory forgotten at each update", SLR(decay=0.001)),
+    "slr_decay_01": ("the default, 1% of the memory forgotten at each update", SLR(decay=0.01)),
+    "returning": ("units that are gone may come back", ReturningSLR()),
     "trust_2": ("the default with trust 2", SLR(trust=2.0)),
     "trust_10": ("the default with trust 10", SLR(trust=10.0)),
     "tolerance_05": ("the default with the condition, tolerance 0.05", SLR(tolerance=0.05)),

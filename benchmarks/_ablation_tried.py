@@ -23,6 +23,19 @@ class HalvedSLR(SLR):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReturningSLR(SLR):
+    """SLR as the default was before: a unit that is gone is back once those of others fall below its last weights."""
+
+    def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
+        """As `SLR`, and nothing is forgotten."""
+        points, _ = self._points(problem, state, moment, self._next_sigma(state, moment), self.decay)
+        found = super().update(problem, state, moment)
+        pairs = zip(state.tensors["mask"], state.tensors["memory"], points, strict=True)
+        state.tensors["memory"] = [torch.where(mask, memory, point) for mask, memory, point in pairs]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShortenedSLR(HalvedSLR):
     """SLR as the default was at first: where condition 1 fails, the multipliers take less of a step, or nothing.
 

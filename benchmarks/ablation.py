@@ -19,6 +19,7 @@ from small_cifar import SmallCifar
 
 from slrprune.compare import MethodArm, Plan, RunRecord, Target, compare, find, insert, load_records
 from slrprune.compare.statistics import paired_difference, summarize
+from slrprune.structures import GLOBAL, targets
 
 BASES = ("slr", "refused", "sigma_05", "cubic_tolerant")
 """Differences are taken to the first of these that a table has: the present default, or one of those before."""
@@ -36,7 +37,7 @@ def table(records: Sequence[RunRecord]) -> str:
             precision = "bfloat16" if record.task_settings.get("bf16") else "float32"
             rate = re.search(r"lr=([0-9.e-]+)", record.recipe)
             what = (f"{record.epochs} epochs", precision, f"learning rate {rate[1] if rate else 'unknown'}")
-            level = record.target.partition("-")[0]
+            level = _level(record)
             grouped.setdefault((level, *what, record.conditions), []).append(record)
             starts.setdefault(record.conditions, set()).add(record.dense_val_accuracy or 0.0)
     parts = []
@@ -64,9 +65,15 @@ def _rows(records: Sequence[RunRecord]) -> str:
     return "\n".join(lines)
 
 
+def _level(record: RunRecord) -> str:
+    """What all of a table were asked for: a sparsity of one budget, or a set."""
+    level = record.target.partition("-")[0]
+    return level if level.endswith("%") else record.target
+
+
 def _setting(record: RunRecord) -> str:
     """The method's name, and after a comma that of the allocation where it is not the default."""
-    allocation = record.target.partition("-")[2]
+    allocation = record.target.removeprefix(_level(record)).removeprefix("-")
     return f"{record.method}, {allocation}" if allocation else record.method
 
 
@@ -108,6 +115,7 @@ def main() -> None:
     parser.add_argument(
         "--allocation", choices=ALLOCATIONS, help="how the budget is shared out, in place of the default"
     )
+    parser.add_argument("--set", default=GLOBAL, help="a set of `slrprune compare`, the same in every layer")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
@@ -123,10 +131,13 @@ def main() -> None:
     names = args.settings or PARTS.get(args.part)
     if names is None:
         parser.error("--part, --settings or --table is needed")
-    targets = tuple(_target(value, args.allocation) for value in args.sparsity)
     arms = tuple(MethodArm(name, *VARIANTS[name]) if name in VARIANTS else find([name])[0] for name in names)
-    plan = Plan(arms, targets, args.epochs, tuple(range(args.seeds)))
     task = SmallCifar(args.data, bf16=args.bf16)
+    if args.set != GLOBAL and args.allocation:
+        parser.error("--allocation shares out one budget, and a set of --set has none")
+    shared = tuple(_target(value, args.allocation) for value in args.sparsity)
+    asked = shared if args.set == GLOBAL else targets(args.set, tuple(args.sparsity), task.build_model())
+    plan = Plan(arms, asked, args.epochs, tuple(range(args.seeds)))
     if args.lr is not None:
         task.pruning_recipe = replace(task.pruning_recipe, lr=args.lr)
     if args.dense_epochs is not None:

@@ -1,9 +1,10 @@
-"""Units that a set removes as a whole are gone for good (docs/theory.md, eq. 26)."""
+"""Units without any entry on the support are gone for good (docs/theory.md, eq. 26)."""
 
 import pytest
 import torch
 from pushed_units import DEAD, WEIGHT, pushed
 from torch import nn
+from two_ranks import TwoRanks
 
 from slrprune import (
     NM,
@@ -11,33 +12,36 @@ from slrprune import (
     Block,
     Channel,
     ConstraintSet,
+    Global,
     GradualMagnitude,
     NoRamp,
     Pruner,
     RelaxedPath,
     Unstructured,
 )
+from slrprune.methods.base import Problem
+from slrprune.methods.units import forget_units
 
 
 @pytest.mark.parametrize(
-    ("constraint", "forgets"),
+    ("constraint", "loses"),
     [
         (Channel(2 / 3), True),
         (Channel(2 / 3) & NM(2, 4), True),
         (Channel(0.5, dim=1), False),
-        (Unstructured(2 / 3), False),
-        (Block((1, 4), 2 / 3), False),
+        (Unstructured(2 / 3), True),
+        (Global(2 / 3), True),
+        (Block((1, 4), 2 / 3), True),
     ],
     ids=repr,
 )
 @pytest.mark.parametrize("interval", [1, 2])
-def test_units_that_a_set_removes_as_a_whole_are_forgotten(
-    constraint: ConstraintSet, forgets: bool, interval: int
-) -> None:
+def test_units_without_a_support_are_forgotten(constraint: ConstraintSet, loses: bool, interval: int) -> None:
     """At once, and for good: only what is off the support of a living unit is left in the memory."""
     memory, mask = pushed(SLR(ramp=NoRamp(), interval=interval), off=0.25, constraint=constraint)
     gone = ~mask.any(1)
-    assert bool((memory[gone] == 0).all()) == (forgets or not bool(gone.any()))
+    assert bool(gone.any()) == loses
+    assert bool((memory[gone] == 0).all())
     assert bool((memory[~gone] != 0).any())
     kept, _ = pushed(SLR(ramp=NoRamp(), interval=interval, trust=None), off=0.25, constraint=constraint)
     assert torch.equal(kept[gone], WEIGHT[gone] + 0.25), "dynamic pruning with feedback forgets nothing"
@@ -94,3 +98,26 @@ def test_on_a_relaxed_path_units_are_forgotten_at_its_end(slack: float) -> None:
     assert left == sorted(left, reverse=True)
     assert left[3]
     assert not left[-1]
+
+
+def test_a_unit_on_several_ranks_is_gone_where_no_rank_has_anything_of_it() -> None:
+    """Weights are cut along dimension 0: parts of a unit lie on all ranks where units lie along another."""
+    mask = torch.tensor([[False, True, False]])
+    world = TwoRanks([1.0, 0.0, 0.0])
+    groups = ((Unstructured(0.5), (0, 1)),)
+    point, rows = torch.ones(1, 3), torch.ones(1, 3)
+    both = Problem(("a", "b"), (point, rows), groups, world, ((2, 3), (2, 3)), (1, 0))
+    forget_units(both, [mask, ~mask.any(1, keepdim=True) & mask], [point, rows], 0.0)
+    assert point.tolist() == [[1.0, 1.0, 0.0]]
+    assert rows.tolist() == [[0.0, 0.0, 0.0]], "a whole unit is judged without asking"
+    assert world.asked == 1
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_rank_may_hold_no_rows(shape: tuple[int, int], dim: int) -> None:
+    point = torch.ones(shape)
+    forget_units(
+        Problem(("w",), (point,), ((Unstructured(0.5), (0,)),), unit_dims=(dim,)), [point.bool()], [point], 0.0
+    )
+    assert point.shape == shape

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pushed_units import DEAD, WEIGHT, pushed
 from torch import Tensor, nn
+from two_ranks import TwoRanks
 
 from slrprune import (
     NM,
@@ -20,7 +21,6 @@ from slrprune import (
     RelaxedPath,
     Unstructured,
 )
-from slrprune.distributed.world import Alone
 from slrprune.errors import ArgumentError
 from slrprune.methods.base import Problem
 from slrprune.methods.units import of_units, trusted_units
@@ -29,11 +29,11 @@ from slrprune.methods.units import of_units, trusted_units
 @pytest.mark.parametrize("interval", [1, 2])
 @pytest.mark.parametrize("loss", [0.5, 5.0])
 @pytest.mark.parametrize("sigma", [1.0, 0.5])
-def test_a_unit_without_support_keeps_its_memory_and_the_others_move(sigma: float, loss: float, interval: int) -> None:
+def test_a_unit_without_support_is_forgotten_and_the_others_move(sigma: float, loss: float, interval: int) -> None:
     """Whatever the loss does, at updates and between them."""
     method = SLR(sigma=sigma, ramp=NoRamp(), interval=interval)
     memory, mask = pushed(method, off=0.25, losses=(loss,))
-    assert torch.equal(memory[DEAD], WEIGHT[DEAD])
+    assert memory[DEAD].tolist() == [0.0] * 4
     assert memory[0, 2:].tolist() == [1 + 0.25 * sigma] * 2
     assert memory[2, [1, 3]].tolist() == pytest.approx([0.1 + 0.25 * sigma, 0.25 * sigma])
     if interval == 1:
@@ -86,9 +86,7 @@ def test_the_rule_is_the_same_for_every_set(constraint: ConstraintSet) -> None:
     for off, moves in ((0.7, True), (0.8, False)):
         memory, mask = pushed(SLR(ramp=NoRamp()), off=off, constraint=constraint)
         live = mask.any(1)
-        expected = WEIGHT + torch.where(live, off if moves else 0.0, 0.0)[:, None]
-        if isinstance(constraint, Channel):
-            expected = torch.where(live[:, None], expected, 0.0)  # eq. 26
+        expected = torch.where(live[:, None], WEIGHT + (off if moves else 0.0), 0.0)  # eq. 26
         assert torch.allclose(memory[~mask], expected[~mask])
 
 
@@ -136,29 +134,26 @@ def test_in_16_bits_as_many_units_are_trusted_as_in_32() -> None:
     assert changes[1] >= changes[0] / 2
 
 
-def test_a_unit_that_is_back_moves_again() -> None:
-    """Its entries compete with the others all the time: when those shrink, it returns."""
+def test_a_unit_that_is_gone_stays_gone() -> None:
+    """Its old weights do not come back when those of others fall below them (eq. 26): not even with momentum."""
     layer = nn.Linear(2, 2, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[4.0, 3.0], [2.0, 1.0]]))
-    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    method = SLR(ramp=NoRamp())
-    pruner = Pruner(layer, optimizer, {"weight": Unstructured(0.5)}, total_steps=3, method=method)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0, momentum=0.5)
+    pruner = Pruner(layer, optimizer, {"weight": Unstructured(0.5)}, total_steps=3, method=SLR(ramp=NoRamp()))
     pruner.step(1.0)
-    layer.weight.grad = torch.tensor([[0.0, 2.5], [-0.25, -0.25]])
-    optimizer.step()
-    pruner.step(0.5)
-    assert layer.weight.tolist() == [[4.0, 0.0], [2.0, 0.0]]
-    layer.weight.grad = torch.full((2, 2), -0.25)
-    optimizer.step()
-    pruner.step(0.25)
-    assert pruner.state_dict()["tensors"]["memory"]["weight"].tolist() == [[4.25, 0.75], [2.25, 1.25]]
+    for gradient in ([[0.0, 2.5], [-0.25, -0.25]], [[0.0, -1.25], [-8.0, -8.0]]):
+        layer.weight.grad = torch.tensor(gradient)
+        optimizer.step()
+        pruner.step(0.5)
+        assert layer.weight.tolist() == [[4.0, 0.5], [0.0, 0.0]], "3 - 2.5 is below 2, and momentum and slope cancel"
+    assert pruner.state_dict()["tensors"]["memory"]["weight"][1].tolist() == [0.0, 0.0]
 
 
 def test_decay_shrinks_the_memory_of_units_whose_step_is_taken() -> None:
-    memory, mask = pushed(SLR(decay=0.5, ramp=NoRamp()), off=0.25)
-    assert torch.equal(memory[DEAD], WEIGHT[DEAD])
-    assert torch.allclose(memory[0][~mask[0]], (WEIGHT[0][~mask[0]] + 0.25) / 2)
+    for off, expected in ((0.25, (WEIGHT[0] + 0.25) / 2), (2.0, WEIGHT[0])):
+        memory, mask = pushed(SLR(decay=0.5, ramp=NoRamp()), off=off)
+        assert torch.allclose(memory[0][~mask[0]], expected[~mask[0]])
 
 
 @pytest.mark.parametrize("slack", [0.0, 0.05])
@@ -219,28 +214,12 @@ def test_a_transposed_weight_has_its_units_in_the_second_dimension() -> None:
     assert trusted.flatten().tolist() == [False, False, True]
 
 
-class _TwoRanks(Alone):
-    """What the other rank found is added; counts how often that is asked for."""
-
-    def __init__(self, found: list[float]) -> None:
-        super().__init__()
-        self.found, self.asked = torch.tensor(found), 0
-
-    @property
-    def ranks(self) -> int:
-        return 2
-
-    def sum(self, values: Tensor) -> Tensor:
-        self.asked += 1
-        return values + self.found
-
-
 def test_a_unit_on_several_ranks_is_judged_by_all_of_its_parts() -> None:
     """Weights are cut along dimension 0: whole units where that is theirs, parts of each where it is not."""
     mask = torch.tensor([[True, False]])
     weight, memory = torch.tensor([[1.1, 0.2]]), torch.tensor([[1.0, 0.0]])
     # two such weights; for each: entries on the support, squares of the step on it, and of the whole step
-    world = _TwoRanks([0.0, 1.0, 0.0, 0.01, 0.5, 0.01, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    world = TwoRanks([0.0, 1.0, 0.0, 0.01, 0.5, 0.01, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
     groups = ((Unstructured(0.5), (0,)), (Unstructured(0.5), (1,)))
     both = Problem(("a", "b"), (weight, weight), groups, world, ((2, 2), (2, 2)), (1, 1))
     first, second = trusted_units(both, [mask, mask], [memory, memory], 3.0)

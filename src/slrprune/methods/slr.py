@@ -55,8 +55,9 @@ class SLR(Method):
     to hold all the way to the threshold. Under BatchNorm a filter that is zero, or computes a constant, has slopes a
     hundred times too large that are gone at once. Without the rule such memories take the places of a whole classifier
     within a few steps under a global budget of 98%, and nothing comes back (docs/ablation.md). Between updates the step
-    on the support counts from the last update, so that a longer interval trusts more. A set that removes units as a
-    whole (`Channel`) removes them for good (eq. 26): there this is `GradualMagnitude`.
+    on the support counts from the last update, so that a longer interval trusts more. A unit of which nothing is left
+    on the support is gone for good (eq. 26); under a set that removes whole units (`Channel`) this is
+    `GradualMagnitude`.
 
     Memory: one dense tensor D = Z + R (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
     each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.

@@ -1,7 +1,7 @@
 """For which output units a multiplier step is worth anything, and which are gone (docs/theory.md, eq. 25 and 26)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,8 +34,7 @@ def trusted_units(
     for position, (weight, mask, memory) in enumerate(zip(problem.weights, masks, memories, strict=True)):
         if (dim := problem.unit_dims[position]) is not None:
             sums[position] = _sums(weight, mask, memory, [other for other in range(mask.dim()) if other != dim])
-    # Weights are cut along dimension 0 over the ranks: units along another one lie on all of them, in parts.
-    parted = [position for position in sums if problem.world.ranks > 1 and problem.unit_dims[position] != 0]
+    parted = _parted(problem, sums)
     if parted:
         whole = problem.world.sum(torch.cat([sums[position].flatten().to(problem.device) for position in parted]))
         parts = whole.split([sums[position].numel() for position in parted])
@@ -75,13 +74,14 @@ def forget_units(
     relaxation: float | Tensor,
     is_usable: Tensor | None = None,
 ) -> None:
-    """Clears, in place, what is left of the units that a set has removed as a whole (eq. 26).
+    """Clears, in place, what is left of the units that are gone: those without any entry on the support (eq. 26).
 
     Nobody knows what such a unit would be worth today: its slopes mean nothing, and its last weights are those of
-    another network, while the units it competes with go on.
+    another network, while the units it competes with go on. Before BatchNorm momentum has gathered such slopes, too,
+    and would hurl away the weights of a unit that came back.
 
     Args:
-        problem: says which sets remove the units of which weights (`ConstraintSet.removes_whole`).
+        problem: says along which dimension of a weight its units lie, and which ranks hold them.
         masks: of the new support.
         points: V.
         relaxation: beta of the relaxed path (eq. 20). Above 0 the network computes with all units: none is forgotten.
@@ -89,18 +89,36 @@ def forget_units(
     """
     if isinstance(relaxation, float) and relaxation > 0:
         return
-    for constraint, positions in problem.groups:
-        for position in positions:
-            dim, mask, point = problem.unit_dims[position], masks[position], points[position]
-            if dim is None or not constraint.removes_whole(dim, mask.dim()):
-                continue
-            # Ranks agree, each by its own part: a set that removes whole units leaves something of the others in all.
-            gone = ~mask.any(dim=[other for other in range(mask.dim()) if other != dim], keepdim=True)
-            if isinstance(relaxation, Tensor):
-                gone &= relaxation.to(gone.device) <= 0
-            if is_usable is not None:
-                gone &= is_usable.to(gone.device)
+    for position, living in _living(problem, masks).items():
+        gone, point = ~living, points[position]
+        if isinstance(relaxation, Tensor):
+            gone &= relaxation.to(gone.device) <= 0
+        if is_usable is not None:
+            gone &= is_usable.to(gone.device)
+        if gone.device.type != "cpu" or bool(gone.any()):  # looking costs nothing on a CPU, and saves work
             point.masked_fill_(gone, 0.0)
+
+
+def _living(problem: Problem, masks: Sequence[Tensor]) -> dict[int, Tensor]:
+    """For each weight with units which of them have a support, on all ranks together; of size 1 along other dims."""
+    found: dict[int, Tensor] = {}
+    for position, mask in enumerate(masks):
+        if (dim := problem.unit_dims[position]) is not None:
+            others = [other for other in range(mask.dim()) if other != dim]
+            # As bytes: on a CPU their maximum is vectorized, and `any` is not. A rank may hold no rows at all.
+            entries = mask.view(torch.uint8)
+            found[position] = (entries.amax if mask.numel() else entries.any)(others, keepdim=True)
+    parted = _parted(problem, found)
+    if parted:
+        flat = torch.cat([found[position].flatten().to(problem.device, torch.float32) for position in parted])
+        parts = problem.world.sum(flat).split([found[position].numel() for position in parted])
+        found.update((p, part.to(found[p].device).view_as(found[p])) for p, part in zip(parted, parts, strict=True))
+    return {position: kept > 0 for position, kept in found.items()}
+
+
+def _parted(problem: Problem, positions: Iterable[int]) -> list[int]:
+    """Weights are cut along dimension 0 over the ranks: units along another one lie on all of them, in parts."""
+    return [position for position in positions if problem.world.ranks > 1 and problem.unit_dims[position] != 0]
 
 
 def _sums(weight: Tensor, mask: Tensor, memory: Tensor, dims: list[int]) -> Tensor:
