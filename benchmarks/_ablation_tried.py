@@ -24,7 +24,10 @@ class HalvedSLR(SLR):
 
 @dataclass(frozen=True, kw_only=True)
 class ReturningSLR(SLR):
-    """SLR as the default was before: a unit that is gone is back once those of others fall below its last weights."""
+    """SLR that forgets no unit: one that is gone is back once the weights of others fall below its last ones.
+
+    So was the default before, but for sets that remove whole units, where it forgot them already.
+    """
 
     def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
         """As `SLR`, and nothing is forgotten."""

@@ -70,10 +70,10 @@ def trace(task: Cifar10, method: slr.Method, seed: int) -> list[dict[str, Any]]:
 
 
 def table(traces: Traces) -> str:
-    """A row for every other span, the methods side by side."""
+    """A row for every other span, the last one among them, the methods side by side."""
     heads = " | ".join(f"{name}: blocks | loss" for name in traces)
     lines = [f"| steps | {heads} |", f"| --- |{' --- | ---: |' * len(traces)}"]
-    for rows in list(zip(*traces.values(), strict=True))[1::2]:
+    for rows in list(zip(*traces.values(), strict=True))[::-2][::-1]:
         cells = [f"{', '.join(map(str, row['blocks']))} | {row['loss']:.2f}" for row in rows]
         lines.append(f"| to {rows[0]['until']} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -21,6 +21,7 @@ import condition
 import convergence
 import core_table
 import deploy_table
+import gone_units
 import tutorial
 
 from slrprune.compare import Against, blocks, insert, load_records, to_markdown
@@ -68,6 +69,7 @@ TABLES = (
     Table("docs/ablation.md", "defaults", "ablation_defaults", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "units", "ablation_units", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "avalanche", "avalanche.json", runs(avalanche.table)),
+    Table("docs/ablation.md", "gone-units", "gone_units.json", runs(gone_units.table)),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
     Table("docs/bccd.md", "bccd", "bccd", bccd.tables),
     Table("docs/measured.md", "core-summary", "core", core_table.table),

@@ -121,3 +121,28 @@ def test_a_rank_may_hold_no_rows(shape: tuple[int, int], dim: int) -> None:
         Problem(("w",), (point,), ((Unstructured(0.5), (0,)),), unit_dims=(dim,)), [point.bool()], [point], 0.0
     )
     assert point.shape == shape
+
+
+def test_after_a_step_that_is_not_usable_nothing_is_forgotten() -> None:
+    for usable in (False, True):
+        point = torch.ones(2, 2)
+        problem = Problem(("w",), (point,), ((Unstructured(0.5), (0,)),))
+        mask = torch.tensor([[True, True], [False, False]])
+        forget_units(problem, [mask], [point], 0.0, torch.tensor(usable))
+        assert point.tolist() == [[1.0, 1.0], [0.0, 0.0] if usable else [1.0, 1.0]]
+
+
+def test_what_is_forgotten_counts_for_the_threshold_of_its_projection() -> None:
+    """Condition 1 asks what lies above the largest entry cut off (eq. 24): that of the unit that has just gone."""
+    layer = nn.Linear(4, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[9.0, 8.0, 0.1, 0.1], [2.0, 2.0, 2.0, 2.0]]))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    method = SLR(ramp=NoRamp(), tolerance=0.0)
+    pruner = Pruner(layer, optimizer, Unstructured(0.75), total_steps=2, method=method)
+    pruner.step(1.0)
+    layer.weight.grad = torch.full((2, 4), -0.25)
+    optimizer.step()
+    pruner.step(5.0)  # the condition fails, and two entries of 0.35 are far below 2
+    assert pruner.records()[-1].stepsize == 1.0
+    assert pruner.state_dict()["tensors"]["memory"]["weight"][1].tolist() == [0.0] * 4

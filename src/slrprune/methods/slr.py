@@ -44,7 +44,7 @@ class SLR(Method):
                         A += (1 - M) W';  Z = M W'                      collect the residual W' - Z
         every interval  R += sigma A;  A = 0                            multiplier step (sigma of each step's time)
                         V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
-                        Z = M V;  R = (1 - M) V
+                        Z = M V;  R = (1 - M) V, and 0 in units of which nothing is left
 
     After every step the model is sparse at the ramp's present level: it may be evaluated, saved, or stopped at any
     moment, and the hard cut at the end changes nothing. sigma = 1 with `trust=None` is dynamic pruning with feedback
@@ -145,8 +145,6 @@ class SLR(Method):
         self._adapt(problem, state, moment, step)
         progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
         masks = unless_unusable(problem.masks(points, progress), state.tensors["mask"], moment.is_usable)
-        if self.trust is not None:
-            forget_units(problem, masks, points, relaxation, moment.is_usable)
         primal, dual = [], []
         for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
             feasible = only(mask, point)
@@ -161,6 +159,8 @@ class SLR(Method):
         state.progress = progress
         if self.tolerance is not None:
             remember_largest(problem, state, masks, points)
+        if self.trust is not None:  # what is forgotten was weighed by this projection all the same
+            forget_units(problem, masks, points, relaxation, moment.is_usable)
         taken = step.mean_taken()
         return Observation(
             host={} if isinstance(taken, Tensor) else {"stepsize": taken},

@@ -77,8 +77,8 @@ def forget_units(
     """Clears, in place, what is left of the units that are gone: those without any entry on the support (eq. 26).
 
     Nobody knows what such a unit would be worth today: its slopes mean nothing, and its last weights are those of
-    another network, while the units it competes with go on. Before BatchNorm momentum has gathered such slopes, too,
-    and would hurl away the weights of a unit that came back.
+    another network, while the units it competes with go on. In layers that feed BatchNorm momentum has gathered such
+    slopes, too, and would hurl away the weights of a unit that came back.
 
     Args:
         problem: says along which dimension of a weight its units lie, and which ranks hold them.
