@@ -24,7 +24,7 @@ def _at_03(**changes: Any) -> SLR:
 
 def _free(**changes: Any) -> SLR:
     """SLR with sigma 0.3, without a condition."""
-    return SLR(**{"sigma": 0.3, "trust": None, **changes})
+    return SLR(**{"sigma": 0.3, "trust": None, "garrote": None, **changes})
 
 
 _PATH = RelaxedPath()
@@ -40,7 +40,7 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     "slr_end_70": ("the default, ramp over 70% of the run", SLR(ramp=CubicRamp(end=0.7))),
     "slr_held_75": (
         "the default, the mask held from 75% of the run on",
-        HeldMaskSLR(sigma=1.0, trust=3.0, tolerance=None, held_from=0.75),
+        HeldMaskSLR(sigma=1.0, trust=3.0, garrote=20_000.0, tolerance=None, held_from=0.75),
     ),
     "slr_weight_decay": (
         "the default, weight decay on the memory, too (learning rate times 0.0005 at each update)",
@@ -48,6 +48,11 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     ),
     "slr_decay_001": ("the default, 0.1% of the memory forgotten at each update", SLR(decay=0.001)),
     "slr_decay_01": ("the default, 1% of the memory forgotten at each update", SLR(decay=0.01)),
+    "jumping": ("kept weights as the projection leaves them", SLR(garrote=None)),
+    **{
+        f"garrote_{n}": (f"the default with {n} in place of 20,000 for the garrote", SLR(garrote=float(n)))
+        for n in (5_000, 10_000, 40_000)
+    },
     "returning": ("units that are gone may come back", ReturningSLR()),
     "trust_2": ("the default with trust 2", SLR(trust=2.0)),
     "trust_10": ("the default with trust 10", SLR(trust=10.0)),
@@ -55,7 +60,7 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     "halved": ("sigma 0.5, the condition with tolerance 0.02, every unit trusted", HalvedSLR()),
     "refused": ("steps refused by the entries of all weights, tolerance 0.01", TogetherSLR()),
     "together_003": ("the same with tolerance 0.003, halved when refused", TogetherSLR(tolerance=0.003, halves=True)),
-    "free_05": ("sigma 0.5, no condition, every unit trusted", SLR(sigma=0.5, trust=None)),
+    "free_05": ("sigma 0.5, no condition, every unit trusted", SLR(sigma=0.5, trust=None, garrote=None)),
     "bounded_05": ("the same, its multipliers bounded", BoundedSLR(sigma=0.5)),
     "bounded_1": ("the same with sigma 1", BoundedSLR(sigma=1.0)),
     "sigma_05": ("sigma 0.5, steps shortened", ShortenedSLR(sigma=0.5)),

@@ -19,6 +19,7 @@ class HalvedSLR(SLR):
 
     sigma: RelativeStepsize | float = 0.5
     trust: float | None = None
+    garrote: float | None = None
     tolerance: float | None = 0.02
 
 
@@ -29,9 +30,13 @@ class ReturningSLR(SLR):
     So was the default before, but for sets that remove whole units, where it forgot them already.
     """
 
+    garrote: float | None = None
+
     def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
         """As `SLR`, and nothing is forgotten."""
-        points, _ = self._points(problem, state, moment, self._next_sigma(state, moment), self.decay)
+        points, _ = self._points(
+            problem, state, moment, self._next_sigma(state, moment), state.tensors["memory"], self.decay
+        )
         found = super().update(problem, state, moment)
         pairs = zip(state.tensors["mask"], state.tensors["memory"], points, strict=True)
         state.tensors["memory"] = [torch.where(mask, memory, point) for mask, memory, point in pairs]
@@ -105,12 +110,18 @@ class BoundedSLR(HalvedSLR):
     tolerance: float | None = None
 
     def _points(
-        self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
+        self,
+        problem: Problem,
+        state: MethodState,
+        moment: Moment,
+        sigma: float,
+        before: Sequence[Tensor],
+        decay: float = 0.0,
     ) -> tuple[list[Tensor], Any]:
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         largest = [memory.masked_fill(mask, 0.0).abs().amax() for mask, memory in zip(masks, memories, strict=True)]
         bound = torch.stack(largest).amax()
-        points, step = super()._points(problem, state, moment, sigma, decay)
+        points, step = super()._points(problem, state, moment, sigma, before, decay)
         pairs = zip(masks, points, strict=True)
         return [torch.where(mask, point, point.clamp(-bound, bound)) for mask, point in pairs], step
 

@@ -14,7 +14,7 @@ import slrprune as slr
 from slrprune.tasks import Digits
 
 SPARSITY, EPOCHS, SPAN = 0.98, 20, 30
-METHODS: dict[str, slr.SLR] = {"dpf": slr.SLR(sigma=1.0, trust=None), "`SLR()`": slr.SLR()}
+METHODS: dict[str, slr.SLR] = {"dpf": slr.SLR(sigma=1.0, trust=None, garrote=None), "`SLR()`": slr.SLR()}
 
 Traces = Mapping[str, Sequence[Mapping[str, float]]]
 """For each method and span of updates: `until` (number of the last update), `kept`, `let_in` (largest fraction of the

@@ -26,7 +26,7 @@ from slrprune.train import train
 METHODS: Mapping[str, slr.Method] = {
     "SLR()": slr.SLR(),
     "halved": HalvedSLR(),
-    "dpf": slr.SLR(sigma=1.0, trust=None),
+    "dpf": slr.SLR(sigma=1.0, trust=None, garrote=None),
     "gradual_magnitude": slr.GradualMagnitude(),
     "GradualMagnitude(interval=10)": slr.GradualMagnitude(interval=10),
 }

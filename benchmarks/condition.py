@@ -22,7 +22,7 @@ METHODS: dict[str, slr.Method] = {
     "refused": TogetherSLR(),
     "shortened": ShortenedSLR(sigma=0.5),
     "bounded": BoundedSLR(),
-    "dpf": slr.SLR(sigma=1.0, trust=None),
+    "dpf": slr.SLR(sigma=1.0, trust=None, garrote=None),
     "gradual_magnitude": slr.GradualMagnitude(),
     "GradualMagnitude(interval=10)": slr.GradualMagnitude(interval=10),
 }

@@ -45,7 +45,7 @@ def test_names_and_settings_are_unique():
 
 def test_dpf_is_slr_with_the_unit_step():
     (dpf,) = find(["dpf"])
-    assert dpf.method == SLR(sigma=1.0, trust=None, ramp=CubicRamp())
+    assert dpf.method == SLR(sigma=1.0, trust=None, garrote=None, ramp=CubicRamp())
 
 
 def test_a_registered_rival_is_found_last():

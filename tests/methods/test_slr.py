@@ -67,7 +67,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
     rule = sigma if isinstance(sigma, RelativeStepsize) else ConstantStepsize(sigma)
     options = {"momentum": 0.9, "weight_decay": 0.01}
     model, literal = Two(), Two()
-    pruner = trained(model, SLR(sigma=sigma, trust=None, interval=interval, ramp=ramp), **options)
+    pruner = trained(model, SLR(sigma=sigma, trust=None, garrote=None, interval=interval, ramp=ramp), **options)
     expected, memory = _literal(literal, 0.7, interval, rule.next, rule.first, ramp.progress, **options)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -80,7 +80,7 @@ def test_is_the_literal_algorithm(interval: int, sigma: float | DecayingStepsize
 
 def test_decay_shrinks_the_memory_once_per_update() -> None:
     model, literal = Two(), Two()
-    trained(model, SLR(sigma=0.5, decay=0.1, trust=None, interval=2, ramp=NoRamp()))
+    trained(model, SLR(sigma=0.5, decay=0.1, trust=None, garrote=None, interval=2, ramp=NoRamp()))
     expected, _ = _literal(literal, 0.7, 2, lambda *_: 0.5, 0.5, lambda _: 1.0, decay=0.1)
     for weight, other in zip(model.weights, expected, strict=True):
         assert torch.allclose(weight, other, rtol=1e-10, atol=1e-12)
@@ -88,7 +88,7 @@ def test_decay_shrinks_the_memory_once_per_update() -> None:
 
 def test_sigma_of_one_is_dynamic_pruning_with_feedback() -> None:
     model, other = Two(), Two()
-    pruner = trained(model, SLR(sigma=1.0, trust=None, ramp=NoRamp()))
+    pruner = trained(model, SLR(sigma=1.0, trust=None, garrote=None, ramp=NoRamp()))
 
     dense = [weight.detach().clone() for weight in other.weights]
     for _ in range(STEPS):
@@ -110,7 +110,9 @@ def test_relaxed_path_follows_its_formula() -> None:
     ramp = RelaxedPath(begin=0.0, end=0.5, power=2.0)
     sigma = 0.3
     optimizer = torch.optim.SGD(model.parameters(), lr=LR)
-    pruner = Pruner(model, optimizer, Global(0.7), total_steps=STEPS, method=SLR(sigma=sigma, trust=None, ramp=ramp))
+    pruner = Pruner(
+        model, optimizer, Global(0.7), total_steps=STEPS, method=SLR(sigma=sigma, trust=None, garrote=None, ramp=ramp)
+    )
 
     points = [weight.detach().clone() for weight in other.weights]
     masks, beta = [torch.ones_like(point) for point in points], 0.0
@@ -149,7 +151,7 @@ def test_a_path_with_slack_waits_for_the_condition(slack: float) -> None:
         optimizer,
         {"weight": Unstructured(0.5)},
         total_steps=steps,
-        method=SLR(trust=None, ramp=ramp),
+        method=SLR(trust=None, garrote=None, ramp=ramp),
     )
     losses = [1.0 + 0.3 * math.sin(step / 3) for step in range(steps)]
 
@@ -212,7 +214,7 @@ def test_early_cut_takes_what_the_memory_holds() -> None:
 def test_record_holds_the_residuals_of_the_update() -> None:
     weight = torch.tensor([[3.0, 1.0, -2.0, 0.5]])
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
-    method = SLR(sigma=0.5, trust=None, ramp=NoRamp())
+    method = SLR(sigma=0.5, trust=None, garrote=None, ramp=NoRamp())
     state = method.start(problem)
     first = method.update(problem, state, _moment(1))
     assert float(first.device["primal_residual"]) == pytest.approx(math.sqrt(1 + 0.25))  # W' - Z
@@ -247,7 +249,7 @@ def test_memory_of_16_bit_weights_is_float32(dtype: torch.dtype) -> None:
     """Steps of 1/1000 of the memory's size: a 16-bit memory would lose every one of them."""
     weight = torch.tensor([[4.0, 1.0]], dtype=dtype)
     problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
-    method = SLR(sigma=1.0, trust=None, ramp=NoRamp())
+    method = SLR(sigma=1.0, trust=None, garrote=None, ramp=NoRamp())
     state = method.start(problem)
     method.update(problem, state, _moment(1))
     for step in range(2, 102):
@@ -280,7 +282,7 @@ def test_refuses(make: Callable[[], SLR], message: str) -> None:
 
 
 def test_cosine_stepsize_runs_through_the_method() -> None:
-    pruner = trained(Two(), SLR(sigma=CosineStepsize(1.0, 0.1), trust=None))
+    pruner = trained(Two(), SLR(sigma=CosineStepsize(1.0, 0.1), trust=None, garrote=None))
     stepsizes = [record.stepsize for record in pruner.records()]
     assert stepsizes[-1] == pytest.approx(0.1)
     assert stepsizes == sorted(stepsizes, reverse=True)

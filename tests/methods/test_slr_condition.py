@@ -194,7 +194,7 @@ def test_shares_stay_after_a_step_that_is_not_usable() -> None:
 
 def test_decisions_of_a_device_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """On accelerators nobody looks at the condition; here the CPU does not either."""
-    method = SLR(sigma=1.0, ramp=CubicRamp(), tolerance=0.01, trust=None)
+    method = SLR(sigma=1.0, ramp=CubicRamp(), tolerance=0.01, trust=None, garrote=None)
     one, other = Two(), Two()
     here = trained(one, method)
     monkeypatch.setattr(SLR, "_fails", lambda self, problem, state: ~holds(state))

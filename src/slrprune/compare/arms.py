@@ -23,7 +23,7 @@ from slrprune.methods.base import Method
 from slrprune.methods.named import NAMED_METHODS
 
 _MIDDLE = ConstantPenalty(1.0)  # as in the arms with a constant rho
-_DPF = SLR(sigma=1.0, trust=None, ramp=CubicRamp())  # the arm's own
+_DPF = SLR(sigma=1.0, trust=None, garrote=None, ramp=CubicRamp())  # the arm's own
 _PENALTIES = (GeometricPenalty(0.01, 1.0), GeometricPenalty(1.0, 10.0), GeometricPenalty(0.1, 100.0))
 
 

@@ -35,7 +35,7 @@ NAMED_METHODS: Mapping[str, NamedMethod] = MappingProxyType(
         "slr": NamedMethod("SLR from the feasible point, the default method", SLR()),
         "dpf": NamedMethod(
             "dynamic pruning with feedback, which is SLR that trusts every unit, on a sparsity ramp",
-            SLR(sigma=1.0, trust=None, ramp=CubicRamp()),
+            SLR(sigma=1.0, trust=None, garrote=None, ramp=CubicRamp()),
         ),
         "classic_slr": NamedMethod("SLR as published, rho constant", ClassicSLR(penalty=_MIDDLE)),
         "classic_slr_ramp": NamedMethod("SLR as published, rho growing", ClassicSLR()),

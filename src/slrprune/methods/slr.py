@@ -1,5 +1,6 @@
 """Feasible-start surrogate Lagrangian relaxation, the default method."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from slrprune.methods.base import (
     unless_unusable,
 )
 from slrprune.methods.crowding import adapt_shares, crowds, no_crowding, remember_largest, shares
+from slrprune.methods.garrote import network_points, no_thresholds, relaxed, remember_degree, remember_thresholds
 from slrprune.methods.masked import choose, only
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize, check_stepsize
@@ -94,6 +96,7 @@ class SLR(Method):
     sigma: RelativeStepsize | float = 1.0
     decay: float = 0.0
     trust: float | None = 3.0
+    garrote: float | None = 20_000.0
     tolerance: float | None = None
     interval: int = 1
     ramp: Ramp = field(default_factory=CubicRamp)
@@ -104,13 +107,16 @@ class SLR(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_stepsize("SLR", self.sigma)
-        for name in ("sigma", "decay", "trust", "tolerance"):
+        for name in ("sigma", "decay", "trust", "garrote", "tolerance"):
             if isinstance(value := getattr(self, name), int):  # states and records are compared by their text
                 object.__setattr__(self, name, float(value))
         if not 0 <= self.decay < 1:
             raise ArgumentError("SLR", "decay", self.decay, "must be in [0, 1)")
         if self.trust is not None and not self.trust >= 0:
             raise ArgumentError("SLR", "trust", self.trust, "must be at least 0, or None to trust every unit")
+        if self.garrote is not None and not 0 < self.garrote < math.inf:
+            rule = "must be a finite number above 0, or None for weights as the projection leaves them"
+            raise ArgumentError("SLR", "garrote", self.garrote, rule)
         if self.tolerance is not None and not 0 <= self.tolerance <= 1:
             raise ArgumentError("SLR", "tolerance", self.tolerance, "must be in [0, 1], or None for no condition")
 
@@ -118,22 +124,26 @@ class SLR(Method):
         """Everything on the support, nothing in the memory."""
         memory = [weight.detach().to(_memory_dtype(weight), copy=True) for weight in problem.weights]
         crowding = {} if self.tolerance is None else no_crowding(problem)
+        thresholds = {} if self.garrote is None else no_thresholds(problem)
         return MethodState(
             tensors={"mask": all_true(problem.weights), "memory": memory},
-            scalars={**start_scalars(problem.device), **crowding},
+            scalars={**start_scalars(problem.device), **crowding, **thresholds},
             numbers={"stepsize": as_stepsize(self.sigma).first, "time": 0.0, "relaxation": 0.0},
         )
 
     def hold(self, problem: Problem, state: MethodState, moment: Moment) -> None:
         """Collects what the step left off the support and goes back to the feasible point."""
         observe_loss(state, moment)
-        points, _ = self._points(problem, state, moment, self._next_sigma(state, moment))
+        before = self._before(problem, state)
+        points, _ = self._points(problem, state, moment, self._next_sigma(state, moment), before)
         relaxation = present_relaxation(self.ramp, state)
         for position, (weight, mask) in enumerate(zip(problem.weights, state.tensors["mask"], strict=True)):
-            point = points[position]
-            weight.copy_(_network_point(point, mask, relaxation))
+            trained = weight
+            if moment.is_usable is not None:
+                trained = torch.where(moment.is_usable.to(weight.device), weight, before[position].to(weight.dtype))
+            weight.copy_(relaxed(trained, points[position], mask, relaxation))
             # On the support the memory keeps the values of the last update: the last good state.
-            state.tensors["memory"][position] = choose(mask, state.tensors["memory"][position], point)
+            state.tensors["memory"][position] = choose(mask, state.tensors["memory"][position], points[position])
 
     def update(self, problem: Problem, state: MethodState, moment: Moment) -> Observation:
         """One multiplier step and one exact projection."""
@@ -141,18 +151,23 @@ class SLR(Method):
         sigma = self._next_sigma(state, moment)
         state.iteration += 1
         state.numbers["stepsize"] = sigma
-        points, step = self._points(problem, state, moment, sigma, self.decay)
+        before = self._before(problem, state)
+        points, step = self._points(problem, state, moment, sigma, before, self.decay)
         self._adapt(problem, state, moment, step)
         progress, relaxation = self.ramp.progress(moment.time), next_relaxation(self.ramp, state, moment)
         masks = unless_unusable(problem.masks(points, progress), state.tensors["mask"], moment.is_usable)
+        if self.garrote is not None:
+            remember_degree(state, moment, self.garrote)
+            remember_thresholds(problem, state, masks, points, moment)
         primal, dual = [], []
-        for position, (weight, point, mask) in enumerate(zip(problem.weights, points, masks, strict=True)):
-            feasible = only(mask, point)
-            primal.append(torch.linalg.vector_norm(weight - feasible))
-            is_feasible = isinstance(relaxation, float) and relaxation == 0
-            weight.copy_(feasible if is_feasible else _network_point(point, mask, relaxation))
-            before = only(state.tensors["mask"][position], state.tensors["memory"][position])
-            dual.append(torch.linalg.vector_norm(feasible.sub_(before)))
+        feasible = network_points(problem, state, masks, points, 0.0)
+        is_feasible = isinstance(relaxation, float) and relaxation == 0
+        taking_part = feasible if is_feasible else network_points(problem, state, masks, points, relaxation)
+        for position, weight in enumerate(problem.weights):
+            primal.append(torch.linalg.vector_norm(weight - feasible[position]))
+            weight.copy_(taking_part[position])
+            kept_before = only(state.tensors["mask"][position], before[position])
+            dual.append(torch.linalg.vector_norm(feasible[position].sub_(kept_before)))
         counts = mask_counts(state.tensors["mask"], masks, problem.device, problem)
         primal_residual, dual_residual = stacked_norms([primal, dual], problem.device, problem.world)
         state.tensors = {"mask": masks, "memory": points}
@@ -179,24 +194,49 @@ class SLR(Method):
         return state.tensors["mask"]
 
     def final_masks(self, problem: Problem, state: MethodState) -> list[Tensor]:
-        """The support of Z once the target has been reached; before, that of the nearest point to Z + R."""
+        """The support of Z once the target has been reached; before, that of the nearest point to V."""
         if state.progress >= 1:
             return state.tensors["mask"]
-        return problem.masks(self.final_points(problem, state), 1.0)
+        return problem.masks(self._trained(problem, state, self._before(problem, state)), 1.0)
 
     def final_points(self, problem: Problem, state: MethodState) -> Sequence[Tensor]:
-        """Z + R: the weights on the support, the memory off it."""
+        """The weights on the support, the memory off it."""
         parts = zip(problem.weights, state.tensors["mask"], state.tensors["memory"], strict=True)
         return [torch.where(mask, weight, memory) for weight, mask, memory in parts]
+
+    def _before(self, problem: Problem, state: MethodState) -> list[Tensor]:
+        """Z of the last update, on the support; what is off it does not matter. In the dtype of the memory."""
+        if self.garrote is None:
+            return state.tensors["memory"]
+        masks, memories = state.tensors["mask"], state.tensors["memory"]
+        return network_points(problem, state, masks, memories, present_relaxation(self.ramp, state))
+
+    def _trained(self, problem: Problem, state: MethodState, before: Sequence[Tensor]) -> list[Tensor]:
+        """V as it is now, without what the last step left off the support: D + (W' - Z) on it, D off it."""
+        found = []
+        parts = zip(problem.weights, state.tensors["mask"], state.tensors["memory"], before, strict=True)
+        for weight, mask, memory, start in parts:
+            kept = weight
+            if self.garrote is not None:  # a 16-bit weight started from a rounded Z
+                shrinkage = memory - start.to(weight.dtype).to(memory.dtype)  # 0 where nothing is shrunk
+                kept = shrinkage.add_(weight)
+            found.append(choose(mask, kept, memory.clone()))
+        return found
 
     def _next_sigma(self, state: MethodState, moment: Moment) -> float:
         """sigma for what this step adds to A: that of the update which ends the interval, at this step's time."""
         return as_stepsize(self.sigma).next(state.numbers["stepsize"], state.iteration + 1, moment.time)
 
     def _points(
-        self, problem: Problem, state: MethodState, moment: Moment, sigma: float, decay: float = 0.0
+        self,
+        problem: Problem,
+        state: MethodState,
+        moment: Moment,
+        sigma: float,
+        before: Sequence[Tensor],
+        decay: float = 0.0,
     ) -> tuple[list[Tensor], "_Step"]:
-        """V: W' on the support, (1 - decay) (R + s sigma (W' - Z)) off it (eq. 24), and how its step was judged.
+        """V: D + (W' - Z) on the support, (1 - decay) (R + s sigma (W' - Z)) off it (eq. 24), and how it was judged.
 
         With a relaxed path what the network computed with stands for Z.
         """
@@ -206,14 +246,14 @@ class SLR(Method):
             stepsizes = sigma * shares(problem, state, fails if isinstance(fails, Tensor) else None)
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         sizes: Sequence[float | Tensor] = _each(stepsizes, len(masks), fails)
-        points = []
-        units = self._trusted(problem, state, relaxation)
+        units = self._trusted(problem, state, relaxation, before)
+        points = self._trained(problem, state, before)
         for position, (weight, mask, memory) in enumerate(zip(problem.weights, masks, memories, strict=True)):
             size = of_units(sizes[position], units[position], relaxation, memory.dtype)
             moved = _moved(memory, weight, size, relaxation)
             if decay:
                 moved = moved * (1 - of_units(decay, units[position], relaxation, memory.dtype))
-            points.append(choose(mask, weight, moved))
+            points[position] = choose(mask, points[position], moved)
         refused = self._refused(problem, state, points, fails)
         for position, stays in enumerate(_each(False if refused is None else refused, len(masks), fails)):
             taken = _taken(masks[position], stays, moment.is_usable)
@@ -221,11 +261,13 @@ class SLR(Method):
                 points[position] = torch.where(taken, points[position], memories[position])
         return points, _Step(stepsizes, fails, refused)
 
-    def _trusted(self, problem: Problem, state: MethodState, relaxation: float | Tensor) -> Sequence[Tensor | None]:
+    def _trusted(
+        self, problem: Problem, state: MethodState, relaxation: float | Tensor, before: Sequence[Tensor]
+    ) -> Sequence[Tensor | None]:
         """The units whose multipliers may move, as in `trusted_units`; None for all."""
         if self.trust is None or (isinstance(relaxation, float) and relaxation > 0):
             return [None] * len(problem.weights)
-        return trusted_units(problem, state.tensors["mask"], state.tensors["memory"], self.trust)
+        return trusted_units(problem, state.tensors["mask"], before, self.trust)
 
     def _fails(self, problem: Problem, state: MethodState) -> bool | Tensor:
         """Whether condition 1 fails, on accelerators as a tensor: looking costs nothing on a CPU, and saves work."""
@@ -303,14 +345,6 @@ def _moved(memory: Tensor, weight: Tensor, sigma: float | Tensor, relaxation: fl
         else:
             moved.sub_(memory, alpha=factor)
     return moved
-
-
-def _network_point(point: Tensor, mask: Tensor, relaxation: float | Tensor) -> Tensor:
-    """M V + beta (1 - M) V, what the network computes with; beta = 0 is the feasible point itself."""
-    if isinstance(relaxation, float) and relaxation == 0:
-        return only(mask, point)
-    beta = relaxation.to(point.device) if isinstance(relaxation, Tensor) else relaxation
-    return torch.where(mask, point, point * beta)
 
 
 def _memory_dtype(weight: Tensor) -> torch.dtype:

@@ -64,6 +64,18 @@ class ConstraintSet(ABC):
             shape: its shape.
         """
 
+    def strengths(self, weight: Tensor) -> Tensor | None:
+        """For each entry the norm of its group, where all groups of a weight compete with each other by it.
+
+        Args:
+            weight: floating; or a slice of one, cut along dimension 0, that has passed `check_slices`.
+
+        Returns:
+            A new tensor of the shape and dtype of `weight`: what is kept is at least as strong as what is cut, in each
+            weight. None where the set decides in another way, or where what is cut never comes back.
+        """
+        return None
+
     def removes_whole(self, dim: int, ndim: int) -> bool:
         """Whether the slices of a weight along a dimension go as a whole, or stay: `Channel` of that dimension.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from slrprune.distributed.slices import Slice, refuse_straddling
@@ -76,6 +77,12 @@ class Block(PerTensorSet):
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the strongest blocks."""
         return keep_strongest(weight, *self._grid(weight.shape), self.sparsity)
+
+    def strengths(self, weight: Tensor) -> Tensor | None:
+        """The norms of the blocks."""
+        grid, dims = self._grid(weight.shape)
+        norms = torch.linalg.vector_norm(weight.reshape(grid), dim=dims, keepdim=True) if dims else weight.abs()
+        return norms.expand(grid if dims else weight.shape).reshape(weight.shape).clone()
 
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Raises `ShapeError` where a block does not lie within one slice."""

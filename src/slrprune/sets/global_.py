@@ -99,6 +99,10 @@ class Global(ConstraintSet):
             return replace(self, sparsity=progress * self.sparsity)
         return replace(self, progress=progress * self.progress)
 
+    def strengths(self, weight: Tensor) -> Tensor | None:
+        """The magnitudes."""
+        return weight.abs()
+
     def kept(self, weights: Sequence[Tensor]) -> int:
         """How many entries of `weights` stay in all."""
         return self._kept([w.numel() for w in weights], [w.itemsize for w in weights])

@@ -66,6 +66,10 @@ class Knapsack(ConstraintSet):
         """What the True entries of `masks` cost together."""
         return sum(cost * int(mask.sum()) for cost, mask in zip(self.costs, masks, strict=True))
 
+    def strengths(self, weight: Tensor) -> Tensor | None:
+        """The magnitudes."""
+        return weight.abs()
+
     def select(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """The masks of Dantzig's greedy answer."""
         if len(weights) != len(self.costs):

@@ -43,6 +43,10 @@ class Unstructured(PerTensorSet):
         """The set with the fraction `progress` of the sparsity."""
         return replace(self, sparsity=check_progress("Unstructured.at", progress) * self.sparsity)
 
+    def strengths(self, weight: Tensor) -> Tensor | None:
+        """The magnitudes."""
+        return weight.abs()
+
     def select_one(self, weight: Tensor) -> Tensor:
         """The mask of the k largest magnitudes."""
         return top_k([weight], kept_count(weight.numel(), self.sparsity))[0]
