@@ -174,8 +174,9 @@ def scenario_traffic_and_memory_are_those_of_the_formulas(folder: Path) -> None:
             pruner, _ = make(mesh, Global(0.7, floor=0.0), SLR(tolerance=tolerance, ramp=NoRamp()), steps=4)
             before = pruner.world.traffic.calls, pruner.world.traffic.payload
             pruner.step(1.0)  # the averages are equal, so condition 1 fails
-            assert pruner.world.traffic.calls - before[0] == once[0] + 2 + calls + mesh.ndim  # 2: norms, counts
-            assert pruner.world.traffic.payload - before[1] == once[1] + once[2] + 32 + payload + 16 * mesh.ndim
+            calls, payload = calls + 3, payload + 32 + 8 * tensors  # norms, counts, thresholds
+            assert pruner.world.traffic.calls - before[0] == once[0] + calls + mesh.ndim
+            assert pruner.world.traffic.payload - before[1] == once[1] + once[2] + payload + 16 * mesh.ndim
         held = sum(tensor.nbytes for tensors in pruner._state.tensors.values() for tensor in tensors)
         here = sum(weight.numel() for weight in pruner.problem.weights)
         assert held == pruner.method.bytes_per_weight(torch.float64) * here

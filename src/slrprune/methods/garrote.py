@@ -23,6 +23,11 @@ def no_thresholds(problem: Problem) -> dict[str, Tensor]:
     return {_THRESHOLD.format(position): zero.clone() for position in range(len(problem.weights))}
 
 
+def no_degree() -> dict[str, float]:
+    """The number of this file before the first update: 0, which says that there is no degree yet."""
+    return {_DEGREE: 0.0}
+
+
 def remember_degree(state: MethodState, moment: Moment, product: float) -> None:
     """Keeps the degree of the garrote: the power of two nearest to `product` / total steps, from 8 to 2^20.
 
@@ -33,7 +38,7 @@ def remember_degree(state: MethodState, moment: Moment, product: float) -> None:
         moment: of any step: its time says how many there will be.
         product: above 0.
     """
-    if not state.numbers.get(_DEGREE):
+    if not state.numbers[_DEGREE]:
         power = round(math.log2(product * moment.time / moment.step))
         state.numbers[_DEGREE] = 2.0 ** min(max(_LEAST_POWER, power), _LARGEST_POWER)
 
@@ -60,7 +65,7 @@ def remember_thresholds(
     if problem.world.ranks > 1:
         largest_of_all = problem.world.gather(largest_of_all).amax(0)
     if moment.is_usable is not None:
-        before = torch.stack([_threshold(problem, state, position) for position in range(len(found))])
+        before = torch.stack([state.scalars[_THRESHOLD.format(position)] for position in range(len(found))])
         largest_of_all = torch.where(moment.is_usable, largest_of_all, before)
     state.scalars.update({_THRESHOLD.format(p): value.clone() for p, value in enumerate(largest_of_all.unbind())})
 
@@ -76,8 +81,7 @@ def network_points(
 
     Args:
         problem: its sets say how strong a group is.
-        state: after `remember_degree` and `remember_thresholds`. Before the first update, and in states saved before
-            there were any thresholds, nothing is shrunk.
+        state: after `remember_degree` and `remember_thresholds`; before, and without a degree, nothing is shrunk.
         masks: of the support, bool, one per weight.
         points: V.
         relaxation: beta of the relaxed path (eq. 20).
@@ -86,13 +90,13 @@ def network_points(
         New tensors of the dtype of the points.
     """
     constraints = {position: constraint for constraint, positions in problem.groups for position in positions}
-    degree = state.numbers.get(_DEGREE, 0.0)
+    degree = state.numbers.get(_DEGREE)
     found = []
     for position, (mask, point) in enumerate(zip(masks, points, strict=True)):
         strengths = constraints[position].strengths(point) if degree else None
         kept = point
         if strengths is not None:
-            threshold = _threshold(problem, state, position).to(point.device, point.dtype)
+            threshold = state.scalars[_THRESHOLD.format(position)].to(point.device, point.dtype)
             kept = point * _factor(strengths, threshold, degree, relaxation)
         found.append(relaxed(kept, point, mask, relaxation))
     return found
@@ -114,8 +118,3 @@ def _factor(strengths: Tensor, threshold: Tensor, degree: float, relaxation: flo
     if isinstance(relaxation, Tensor):
         return 1 - power * (1 - relaxation.to(power.device, power.dtype))
     return power.mul_(relaxation - 1).add_(1)
-
-
-def _threshold(problem: Problem, state: MethodState, position: int) -> Tensor:
-    none = torch.zeros((), dtype=torch.float64, device=problem.device)
-    return state.scalars.get(_THRESHOLD.format(position), none)

@@ -21,7 +21,14 @@ from slrprune.methods.base import (
     unless_unusable,
 )
 from slrprune.methods.crowding import adapt_shares, crowds, no_crowding, remember_largest, shares
-from slrprune.methods.garrote import network_points, no_thresholds, relaxed, remember_degree, remember_thresholds
+from slrprune.methods.garrote import (
+    network_points,
+    no_degree,
+    no_thresholds,
+    relaxed,
+    remember_degree,
+    remember_thresholds,
+)
 from slrprune.methods.masked import choose, only
 from slrprune.methods.schedule import CubicRamp, Ramp
 from slrprune.methods.stepsize import RelativeStepsize, as_stepsize, check_stepsize
@@ -40,17 +47,26 @@ class SLR(Method):
     """Surrogate Lagrangian relaxation started from the feasible point in every subproblem.
 
     The network always computes with the sparse weights Z; what the projection cut off is kept in R, the scaled
-    multipliers, which live off the support. With M the mask of Z's support (docs/theory.md, eq. 14 to 18):
+    multipliers. With M the mask of Z's support (docs/theory.md, eq. 14 to 18) and V = Z + R:
 
         every step      W' = one optimizer step from Z on f             improve the subproblem, from a feasible point
-                        A += (1 - M) W';  Z = M W'                      collect the residual W' - Z
-        every interval  R += sigma A;  A = 0                            multiplier step (sigma of each step's time)
-                        V = Z + R;  M = support of Proj_S(V)            exact cardinality subproblem
-                        Z = M V;  R = (1 - M) V, and 0 in units of which nothing is left
+                        A += W' - Z;  off the support W' <- 0           collect the residual
+        every interval  V += A on the support, V += sigma A off it      multiplier step (sigma of each step's time)
+                        M = support of Proj_S(V)                        exact cardinality subproblem
+                        Z = M V, shrunk near the threshold;  R = V - Z, and 0 in units of which nothing is left
 
     After every step the model is sparse at the ramp's present level: it may be evaluated, saved, or stopped at any
-    moment, and the hard cut at the end changes nothing. sigma = 1 with `trust=None` is dynamic pruning with feedback
-    (Lin et al. 2020), which can lose a network; below 1 the multipliers move more carefully than ADMM's unit step.
+    moment, and the hard cut at the end changes nothing. sigma = 1 with `trust=None` and
+    `garrote=None` is dynamic pruning with feedback (Lin et al. 2020), which can lose a network; below 1 the multipliers
+    move more carefully than ADMM's unit step.
+
+    Kept entries come and go at zero (docs/theory.md, eq. 27): Z = V (1 - (t / |V|)^d), the garrote, with t the largest
+    |V| that was cut in the same weight, and norms of blocks in place of |V| under `Block`. The support and its count
+    are the projection's. Without it a weight that enters jumps from zero to the threshold and one that leaves jumps
+    back, which costs accuracy where many change places: with one sparsity in every layer, and with blocks. d follows
+    the length of the run, the power of two nearest to `garrote` / total steps and at least 8: in short runs an entry
+    has to get through the range where it is shrunk, about t / d, in fewer steps. Sets in which groups decide alone
+    (`NM`, `KernelPattern`), and whole channels and columns, shrink nothing.
 
     Not every multiplier moves (docs/theory.md, eq. 25): those of a unit (filter, neuron) stand still where nothing of
     it is on the support, or where its slopes off the support are more than `trust` times those on it. R takes a slope
@@ -61,7 +77,7 @@ class SLR(Method):
     on the support is gone for good (eq. 26); under a set that removes whole units (`Channel`) this is
     `GradualMagnitude`.
 
-    Memory: one dense tensor D = Z + R (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
+    Memory: one dense tensor D = V (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
     each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.
 
     The optimizer's weight decay acts on Z alone. `decay` shrinks the memory R instead; it puts back the term that the
@@ -76,13 +92,15 @@ class SLR(Method):
     over the weights. Between updates each optimizer step's part of A is judged by itself; the length changes with an
     update. The published method compares the Lagrangian itself and waits whenever the condition fails (docs/theory.md,
     section 6, on this proxy). A `RelaxedPath` with slack waits for the condition, too. Accelerators decide on the
-    device. There is no second condition: Z minimizes its subproblem exactly.
+    device. There is no second condition: Z minimizes its subproblem exactly (for eq. 27 one with a penalty of its own).
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 1 was chosen in docs/ablation.md.
         decay: fraction of R forgotten at each update where its step is taken, in [0, 1).
         trust: how many times larger the root mean square of a unit's step may be off the support than on it, at least
             0. 3 was chosen in docs/ablation.md. None trusts every unit.
+        garrote: the degree of the garrote times the optimizer steps of the run, above 0. 20,000 was chosen in
+            docs/ablation.md. None leaves kept weights as the projection does.
         tolerance: how many entries of a weight a multiplier step may lift while condition 1 fails, as a fraction of the
             weight's support, in [0, 1]; one entry it may always. None looks at no condition.
         interval: optimizer steps between updates of the mask.
@@ -91,6 +109,7 @@ class SLR(Method):
     Reference:
         Gurevin et al., IJCAI 2021 and Zhou et al., arXiv 2304.04120 (the relaxation).
         Lin et al., ICLR 2020 (sigma = 1).
+        Breiman, Technometrics 37, 1995 (the garrote, d = 2). Hu et al., arXiv 2409.09099 (why jumps cost: for 2:4).
     """
 
     sigma: RelativeStepsize | float = 1.0
@@ -125,10 +144,11 @@ class SLR(Method):
         memory = [weight.detach().to(_memory_dtype(weight), copy=True) for weight in problem.weights]
         crowding = {} if self.tolerance is None else no_crowding(problem)
         thresholds = {} if self.garrote is None else no_thresholds(problem)
+        degree = {} if self.garrote is None else no_degree()
         return MethodState(
             tensors={"mask": all_true(problem.weights), "memory": memory},
             scalars={**start_scalars(problem.device), **crowding, **thresholds},
-            numbers={"stepsize": as_stepsize(self.sigma).first, "time": 0.0, "relaxation": 0.0},
+            numbers={"stepsize": as_stepsize(self.sigma).first, "time": 0.0, "relaxation": 0.0, **degree},
         )
 
     def hold(self, problem: Problem, state: MethodState, moment: Moment) -> None:
