@@ -27,36 +27,41 @@ def _free(**changes: Any) -> SLR:
     return SLR(**{"sigma": 0.3, "trust": None, "garrote": None, **changes})
 
 
+def _jumping(**changes: Any) -> SLR:
+    """SLR as the default was just before: weights that enter and leave jump."""
+    return SLR(garrote=None, **changes)
+
+
 _PATH = RelaxedPath()
 
 VARIANTS: dict[str, tuple[str, Method]] = {
-    "slr_sigma_05": ("the default with sigma 0.5", SLR(sigma=0.5)),
-    "slr_sigma_03": ("the default with sigma 0.3", SLR(sigma=0.3)),
-    "slr_sigma_cosine": ("the default with sigma from 1 to 0.1 by a cosine", SLR(sigma=CosineStepsize(1.0, 0.1))),
-    "slr_interval_10": ("the default with the mask every 10 steps", SLR(interval=10)),
-    "slr_path": ("the default with the relaxed path in place of the sparsity ramp", SLR(ramp=_PATH)),
-    "slr_path_short": ("the same over 30% of the run", SLR(ramp=RelaxedPath(end=0.3))),
-    "slr_end_30": ("the default, ramp over 30% of the run", SLR(ramp=CubicRamp(end=0.3))),
-    "slr_end_70": ("the default, ramp over 70% of the run", SLR(ramp=CubicRamp(end=0.7))),
+    "slr_sigma_05": ("as `jumping`, sigma 0.5", _jumping(sigma=0.5)),
+    "slr_sigma_03": ("as `jumping`, sigma 0.3", _jumping(sigma=0.3)),
+    "slr_sigma_cosine": ("as `jumping`, sigma from 1 to 0.1 by a cosine", _jumping(sigma=CosineStepsize(1.0, 0.1))),
+    "slr_interval_10": ("as `jumping`, the mask every 10 steps", _jumping(interval=10)),
+    "slr_path": ("as `jumping`, the relaxed path in place of the sparsity ramp", _jumping(ramp=_PATH)),
+    "slr_path_short": ("the same over 30% of the run", _jumping(ramp=RelaxedPath(end=0.3))),
+    "slr_end_30": ("as `jumping`, ramp over 30% of the run", _jumping(ramp=CubicRamp(end=0.3))),
+    "slr_end_70": ("as `jumping`, ramp over 70% of the run", _jumping(ramp=CubicRamp(end=0.7))),
     "slr_held_75": (
-        "the default, the mask held from 75% of the run on",
-        HeldMaskSLR(sigma=1.0, trust=3.0, garrote=20_000.0, tolerance=None, held_from=0.75),
+        "as `jumping`, the mask held from 75% of the run on",
+        HeldMaskSLR(sigma=1.0, trust=3.0, tolerance=None, held_from=0.75),
     ),
     "slr_weight_decay": (
-        "the default, weight decay on the memory, too (learning rate times 0.0005 at each update)",
-        SLR(decay=0.05 * 5e-4),
+        "as `jumping`, weight decay on the memory, too (learning rate times 0.0005 at each update)",
+        _jumping(decay=0.05 * 5e-4),
     ),
-    "slr_decay_001": ("the default, 0.1% of the memory forgotten at each update", SLR(decay=0.001)),
-    "slr_decay_01": ("the default, 1% of the memory forgotten at each update", SLR(decay=0.01)),
-    "jumping": ("kept weights as the projection leaves them", SLR(garrote=None)),
+    "slr_decay_001": ("as `jumping`, 0.1% of the memory forgotten at each update", _jumping(decay=0.001)),
+    "slr_decay_01": ("as `jumping`, 1% of the memory forgotten at each update", _jumping(decay=0.01)),
+    "jumping": ("no garrote: weights that enter and leave jump", _jumping()),
     **{
         f"garrote_{n}": (f"the default with {n} in place of 20,000 for the garrote", SLR(garrote=float(n)))
         for n in (5_000, 10_000, 40_000)
     },
     "returning": ("units that are gone may come back", ReturningSLR()),
-    "trust_2": ("the default with trust 2", SLR(trust=2.0)),
-    "trust_10": ("the default with trust 10", SLR(trust=10.0)),
-    "tolerance_05": ("the default with the condition, tolerance 0.05", SLR(tolerance=0.05)),
+    "trust_2": ("as `jumping`, trust 2", _jumping(trust=2.0)),
+    "trust_10": ("as `jumping`, trust 10", _jumping(trust=10.0)),
+    "tolerance_05": ("as `jumping`, with the condition, tolerance 0.05", _jumping(tolerance=0.05)),
     "halved": ("sigma 0.5, the condition with tolerance 0.02, every unit trusted", HalvedSLR()),
     "refused": ("steps refused by the entries of all weights, tolerance 0.01", TogetherSLR()),
     "together_003": ("the same with tolerance 0.003, halved when refused", TogetherSLR(tolerance=0.003, halves=True)),
@@ -172,6 +177,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "slr_sigma_03",
         "slr_path_short",
     ),
+    "garrote": ("slr", "jumping", "gradual_magnitude", "dpf", "garrote_5000", "garrote_10000", "garrote_40000"),
     "before": ("sigma_05", "sigma_1_tolerant", "cubic_tolerant", "cubic", "cubic_conditional", "path_steered"),
     "ramp": ("end_10", "end_20", "end_30", "end_70", "path_tolerant"),
     "rest": ("interval_5", "interval_20", "decay_001", "decay_01"),
