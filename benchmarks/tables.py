@@ -68,6 +68,7 @@ TABLES = (
     Table("docs/ablation.md", "ablation", "ablation", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "defaults", "ablation_defaults", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "units", "ablation_units", lambda path: ablation.table(load_records(path))),
+    Table("docs/ablation.md", "garrote", "ablation_garrote", lambda path: ablation.table(load_records(path))),
     Table("docs/ablation.md", "avalanche", "avalanche.json", runs(avalanche.table)),
     Table("docs/ablation.md", "gone-units", "gone_units.json", runs(gone_units.table)),
     Table("docs/ablation.md", "condition", "condition.json", runs(condition.table)),
