@@ -149,7 +149,7 @@ def test_the_degree_follows_the_length_of_the_run(steps: int, degree: float) -> 
 )
 def test_what_is_kept_is_at_least_as_strong_as_what_is_cut(constraint: ConstraintSet) -> None:
     generator = torch.Generator().manual_seed(0)
-    for scale in (1.0, 1e-30):
+    for scale in (1.0, 1e-22, 3e-23, 1e-30, 1e20):
         weights = [scale * torch.randn(shape, generator=generator) for shape in ((8, 6, 3, 3), (16, 4))]
         masks = constraint.select(weights)
         for weight, mask in zip(weights, masks, strict=True):
@@ -229,6 +229,30 @@ def test_a_16_bit_weight_loses_nothing_by_starting_from_a_rounded_value() -> Non
         method.update(problem, state, Moment(step, step / 100, torch.tensor(1.0, dtype=torch.float64), (0.1,)))
     assert float(state.tensors["memory"][0][0, 1]) == first  # a hundred updates without a step
     assert 0 < float(weight[0, 1]) < first
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-22, 3e-23, 1e20])
+@pytest.mark.parametrize("make", [lambda: Unstructured(0.5), lambda: Block((4, 1), 0.5)], ids=["entries", "blocks"])
+def test_values_are_shrunk_and_never_turned(make: Callable[[], ConstraintSet], scale: float) -> None:
+    """Also where squares leave the range of float32."""
+    weight = scale * torch.randn(16, 16, generator=torch.Generator().manual_seed(2))
+    before = weight.clone()
+    problem = Problem(("w",), (weight,), ((make(), (0,)),))
+    method = SLR(ramp=NoRamp())
+    state = method.start(problem)
+    method.update(problem, state, Moment(1, 1 / 1000, torch.tensor(1.0, dtype=torch.float64), (0.1,)))
+    share = (weight / before)[state.tensors["mask"][0]]
+    assert bool(torch.isfinite(share).all())
+    assert 0 <= float(share.min()) < 0.9 < float(share.max()) <= 1
+
+
+@pytest.mark.parametrize("garrote", [5e-324, 1e308])
+def test_takes_any_positive_number(garrote: float) -> None:
+    problem = Problem(("w",), (torch.tensor([[2.0, 1.0]]),), ((Unstructured(0.5), (0,)),))
+    method = SLR(garrote=garrote, ramp=NoRamp())
+    state = method.start(problem)
+    method.update(problem, state, Moment(1, 1e-6, torch.tensor(1.0, dtype=torch.float64), (0.1,)))
+    assert state.numbers["degree"] == (8.0 if garrote < 1 else 2.0**20)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])

@@ -1,7 +1,7 @@
 """Kept weights that come and go at zero: the garrote over the projection's threshold (docs/theory.md, eq. 27)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def remember_degree(state: MethodState, moment: Moment, product: float) -> None:
         product: above 0.
     """
     if not state.numbers[_DEGREE]:
-        power = round(math.log2(product * moment.time / moment.step))
+        power = round(math.log2(product) + math.log2(moment.time / moment.step))
         state.numbers[_DEGREE] = 2.0 ** min(max(_LEAST_POWER, power), _LARGEST_POWER)
 
 
@@ -76,7 +76,7 @@ def network_points(
     masks: Sequence[Tensor],
     points: Sequence[Tensor],
     relaxation: float | Tensor,
-) -> list[Tensor]:
+) -> Iterator[Tensor]:
     """Z, what the network computes with (eq. 27): V on the support, shrunk near the threshold, and beta V off it.
 
     Args:
@@ -86,20 +86,18 @@ def network_points(
         points: V.
         relaxation: beta of the relaxed path (eq. 20).
 
-    Returns:
-        New tensors of the dtype of the points.
+    Yields:
+        New tensors of the dtype of the points, one weight after the other, so that not all need be held at once.
     """
     constraints = {position: constraint for constraint, positions in problem.groups for position in positions}
-    degree = state.numbers.get(_DEGREE)
-    found = []
+    degree = state.numbers.get(_DEGREE, 0.0)
     for position, (mask, point) in enumerate(zip(masks, points, strict=True)):
         strengths = constraints[position].strengths(point) if degree else None
         kept = point
         if strengths is not None:
             threshold = state.scalars[_THRESHOLD.format(position)].to(point.device, point.dtype)
-            kept = point * _factor(strengths, threshold, degree, relaxation)
-        found.append(relaxed(kept, point, mask, relaxation))
-    return found
+            kept = _factor_(strengths, threshold, degree, relaxation).mul_(point)
+        yield relaxed(kept, point, mask, relaxation)
 
 
 def relaxed(kept: Tensor, point: Tensor, mask: Tensor, relaxation: float | Tensor) -> Tensor:
@@ -110,11 +108,12 @@ def relaxed(kept: Tensor, point: Tensor, mask: Tensor, relaxation: float | Tenso
     return torch.where(mask, kept, (point * beta).to(kept.dtype))
 
 
-def _factor(strengths: Tensor, threshold: Tensor, degree: float, relaxation: float | Tensor) -> Tensor:
-    """1 - (1 - beta) (t / s)^degree, where s >= t; what it is below nobody asks. The degree is a power of two."""
-    power = threshold / strengths.clamp(min=torch.finfo(strengths.dtype).tiny)
+def _factor_(strengths: Tensor, threshold: Tensor, degree: float, relaxation: float | Tensor) -> Tensor:
+    """1 - (1 - beta) (t / max(s, t))^degree in place of s; what is kept has s >= t. The degree is a power of two."""
+    power = torch.maximum(strengths, threshold.clamp(min=torch.finfo(strengths.dtype).tiny), out=strengths)
+    power = torch.div(threshold, power, out=power)
     for _ in range(round(math.log2(degree))):  # squares are many times faster than powers
         power = power.square_()
     if isinstance(relaxation, Tensor):
-        return 1 - power * (1 - relaxation.to(power.device, power.dtype))
+        return power.mul_(relaxation.to(power.device, power.dtype) - 1).add_(1)
     return power.mul_(relaxation - 1).add_(1)

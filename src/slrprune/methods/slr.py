@@ -1,7 +1,7 @@
 """Feasible-start surrogate Lagrangian relaxation, the default method."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -60,9 +60,9 @@ class SLR(Method):
     `garrote=None` is dynamic pruning with feedback (Lin et al. 2020), which can lose a network; below 1 the multipliers
     move more carefully than ADMM's unit step.
 
-    Kept entries come and go at zero (docs/theory.md, eq. 27): Z = V (1 - (t / |V|)^d), the garrote, with t the largest
-    |V| that was cut in the same weight, and norms of blocks in place of |V| under `Block`. The support and its count
-    are the projection's. Without it a weight that enters jumps from zero to the threshold and one that leaves jumps
+    Kept entries come and go near zero (docs/theory.md, eq. 27): Z = V (1 - (t / |V|)^d), the garrote, with t the
+    largest |V| that was cut in the same weight, and norms of blocks in place of |V| under `Block`. The support and its
+    count are the projection's. Without it a weight that enters jumps from zero to the threshold and one that leaves jumps
     back, which costs accuracy where many change places: with one sparsity in every layer, and with blocks. d follows
     the length of the run, the power of two nearest to `garrote` / total steps and at least 8: in short runs an entry
     has to get through the range where it is shrunk, about t / d, in fewer steps. Sets in which groups decide alone
@@ -96,7 +96,7 @@ class SLR(Method):
 
     Args:
         sigma: multiplier stepsize relative to rho, in (0, 1], or a rule for it. 1 was chosen in docs/ablation.md.
-        decay: fraction of R forgotten at each update where its step is taken, in [0, 1).
+        decay: fraction of R off the support forgotten at each update where its step is taken, in [0, 1).
         trust: how many times larger the root mean square of a unit's step may be off the support than on it, at least
             0. 3 was chosen in docs/ablation.md. None trusts every unit.
         garrote: the degree of the garrote times the optimizer steps of the run, above 0. 20,000 was chosen in
@@ -180,14 +180,14 @@ class SLR(Method):
             remember_degree(state, moment, self.garrote)
             remember_thresholds(problem, state, masks, points, moment)
         primal, dual = [], []
-        feasible = network_points(problem, state, masks, points, 0.0)
+        on_path = network_points(problem, state, masks, points, relaxation)
         is_feasible = isinstance(relaxation, float) and relaxation == 0
-        taking_part = feasible if is_feasible else network_points(problem, state, masks, points, relaxation)
-        for position, weight in enumerate(problem.weights):
-            primal.append(torch.linalg.vector_norm(weight - feasible[position]))
-            weight.copy_(taking_part[position])
+        for position, feasible in enumerate(network_points(problem, state, masks, points, 0.0)):
+            weight = problem.weights[position]
+            primal.append(torch.linalg.vector_norm(weight - feasible))
+            weight.copy_(feasible if is_feasible else next(on_path))
             kept_before = only(state.tensors["mask"][position], before[position])
-            dual.append(torch.linalg.vector_norm(feasible[position].sub_(kept_before)))
+            dual.append(torch.linalg.vector_norm(feasible.sub_(kept_before)))
         counts = mask_counts(state.tensors["mask"], masks, problem.device, problem)
         primal_residual, dual_residual = stacked_norms([primal, dual], problem.device, problem.world)
         state.tensors = {"mask": masks, "memory": points}
@@ -217,7 +217,9 @@ class SLR(Method):
         """The support of Z once the target has been reached; before, that of the nearest point to V."""
         if state.progress >= 1:
             return state.tensors["mask"]
-        return problem.masks(self._trained(problem, state, self._before(problem, state)), 1.0)
+        trained = self._trained(problem, state, self._before(problem, state))
+        parts = zip(state.tensors["mask"], trained, state.tensors["memory"], strict=True)
+        return problem.masks([torch.where(mask, kept, memory) for mask, kept, memory in parts], 1.0)
 
     def final_points(self, problem: Problem, state: MethodState) -> Sequence[Tensor]:
         """The weights on the support, the memory off it."""
@@ -229,19 +231,15 @@ class SLR(Method):
         if self.garrote is None:
             return state.tensors["memory"]
         masks, memories = state.tensors["mask"], state.tensors["memory"]
-        return network_points(problem, state, masks, memories, present_relaxation(self.ramp, state))
+        return list(network_points(problem, state, masks, memories, present_relaxation(self.ramp, state)))
 
-    def _trained(self, problem: Problem, state: MethodState, before: Sequence[Tensor]) -> list[Tensor]:
-        """V as it is now, without what the last step left off the support: D + (W' - Z) on it, D off it."""
-        found = []
-        parts = zip(problem.weights, state.tensors["mask"], state.tensors["memory"], before, strict=True)
-        for weight, mask, memory, start in parts:
-            kept = weight
-            if self.garrote is not None:  # a 16-bit weight started from a rounded Z
-                shrinkage = memory - start.to(weight.dtype).to(memory.dtype)  # 0 where nothing is shrunk
-                kept = shrinkage.add_(weight)
-            found.append(choose(mask, kept, memory.clone()))
-        return found
+    def _trained(self, problem: Problem, state: MethodState, before: Sequence[Tensor]) -> Iterator[Tensor]:
+        """V on the support, (D - Z) + W', one weight after the other; what is off it does not matter."""
+        for weight, memory, start in zip(problem.weights, state.tensors["memory"], before, strict=True):
+            if self.garrote is None:
+                yield weight
+            else:  # D - Z is 0 where nothing is shrunk; a 16-bit weight started from a rounded Z
+                yield (memory - start.to(weight.dtype).to(memory.dtype)).add_(weight)
 
     def _next_sigma(self, state: MethodState, moment: Moment) -> float:
         """sigma for what this step adds to A: that of the update which ends the interval, at this step's time."""
@@ -267,13 +265,13 @@ class SLR(Method):
         masks, memories = state.tensors["mask"], state.tensors["memory"]
         sizes: Sequence[float | Tensor] = _each(stepsizes, len(masks), fails)
         units = self._trusted(problem, state, relaxation, before)
-        points = self._trained(problem, state, before)
+        trained, points = self._trained(problem, state, before), []
         for position, (weight, mask, memory) in enumerate(zip(problem.weights, masks, memories, strict=True)):
             size = of_units(sizes[position], units[position], relaxation, memory.dtype)
             moved = _moved(memory, weight, size, relaxation)
             if decay:
                 moved = moved * (1 - of_units(decay, units[position], relaxation, memory.dtype))
-            points[position] = choose(mask, points[position], moved)
+            points.append(choose(mask, next(trained), moved))
         refused = self._refused(problem, state, points, fails)
         for position, stays in enumerate(_each(False if refused is None else refused, len(masks), fails)):
             taken = _taken(masks[position], stays, moment.is_usable)

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from slrprune.distributed.slices import Slice, refuse_straddling
 from slrprune.errors import ArgumentError, ShapeError
 from slrprune.sets.base import PerTensorSet, check_progress, check_sparsity
 from slrprune.sets.claims import Claim
-from slrprune.sets.groups import claim_strongest, keep_strongest
+from slrprune.sets.groups import claim_strongest, group_energies, keep_strongest
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ class Block(PerTensorSet):
     def strengths(self, weight: Tensor) -> Tensor | None:
         """The norms of the blocks."""
         grid, dims = self._grid(weight.shape)
-        norms = torch.linalg.vector_norm(weight.reshape(grid), dim=dims, keepdim=True) if dims else weight.abs()
-        return norms.expand(grid if dims else weight.shape).reshape(weight.shape).clone()
+        norms = group_energies(weight, grid, dims).sqrt().to(weight.dtype)  # in double precision, as the choice is made
+        return norms.expand(grid).reshape(weight.shape).clone()
 
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Raises `ShapeError` where a block does not lie within one slice."""

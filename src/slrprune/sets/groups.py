@@ -35,7 +35,7 @@ def keep_strongest(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...], s
     Returns:
         A bool mask of the shape of `weight`.
     """
-    energies = _energies(weight, grid, dims)
+    energies = group_energies(weight, grid, dims)
     kept = top_k([energies], kept_count(energies.numel(), sparsity))[0]
     return _spread(kept, grid, weight)
 
@@ -52,7 +52,7 @@ def claim_strongest(part: Slice, grid: Sequence[int], dims: tuple[int, ...], spa
     groups = math.prod(size for dim, size in enumerate(grid) if dim not in dims)
     rows = part.tensor.shape[0] * grid[0] // max(1, part.shape[0])
     local = (rows, *grid[1:])
-    energies, kept = _energies(part.tensor, local, dims), kept_count(groups, sparsity)
+    energies, kept = group_energies(part.tensor, local, dims), kept_count(groups, sparsity)
 
     def finish(masks: list[Tensor]) -> list[Tensor]:
         return [_spread(masks[0], local, part.tensor)]
@@ -62,7 +62,8 @@ def claim_strongest(part: Slice, grid: Sequence[int], dims: tuple[int, ...], spa
     return Ranked([energies], kept, groups, finish=finish)
 
 
-def _energies(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...]) -> Tensor:
+def group_energies(weight: Tensor, grid: Sequence[int], dims: tuple[int, ...]) -> Tensor:
+    """Sums of squares over the groups, of size 1 in their dimensions; arguments as for `keep_strongest`."""
     squared = squares(weight).reshape(tuple(grid))
     return squared.sum(dims, keepdim=True) if dims else squared
 
