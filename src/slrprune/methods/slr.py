@@ -62,11 +62,11 @@ class SLR(Method):
 
     Kept entries come and go near zero (docs/theory.md, eq. 27): Z = V (1 - (t / |V|)^d), the garrote, with t the
     largest |V| that was cut in the same weight, and norms of blocks in place of |V| under `Block`. The support and its
-    count are the projection's. Without it a weight that enters jumps from zero to the threshold and one that leaves jumps
-    back, which costs accuracy where many change places: with one sparsity in every layer, and with blocks. d follows
-    the length of the run, the power of two nearest to `garrote` / total steps and at least 8: in short runs an entry
-    has to get through the range where it is shrunk, about t / d, in fewer steps. Sets in which groups decide alone
-    (`NM`, `KernelPattern`), and whole channels and columns, shrink nothing.
+    count are the projection's. Without it a weight that enters jumps from zero to the threshold and one that leaves
+    jumps back, which costs accuracy where many change places: with one sparsity in every layer, and with blocks. d
+    follows the length of the run, the power of two nearest to `garrote` / total steps and at least 8: in short runs an
+    entry has to get through the range where it is shrunk, about t / d, in fewer steps. Sets in which groups decide
+    alone (`NM`, `KernelPattern`), and whole channels and columns, shrink nothing.
 
     Not every multiplier moves (docs/theory.md, eq. 25): those of a unit (filter, neuron) stand still where nothing of
     it is on the support, or where its slopes off the support are more than `trust` times those on it. R takes a slope
