@@ -17,7 +17,8 @@ _LEAST_POWER, _LARGEST_POWER = 3, 20  # of two
 def no_thresholds(problem: Problem) -> dict[str, Tensor]:
     """The scalars of this file before any projection: 0, over which nothing is shrunk.
 
-    They are there from the start because `torch.distributed.checkpoint` loads only entries that the new state has.
+    Between updates the memory moves, so that the thresholds by which the network computes have to be kept. They are
+    there from the start because `torch.distributed.checkpoint` loads only entries that the new state has.
     """
     zero = torch.zeros((), dtype=torch.float64, device=problem.device)
     return {_THRESHOLD.format(position): zero.clone() for position in range(len(problem.weights))}
@@ -55,10 +56,8 @@ def remember_thresholds(
         points: V, one per weight.
         moment: of the step.
     """
-    constraints = {position: constraint for constraint, positions in problem.groups for position in positions}
     found = []
-    for position, (mask, point) in enumerate(zip(masks, points, strict=True)):
-        strengths = constraints[position].strengths(point) if point.numel() else None
+    for mask, point, strengths in zip(masks, points, _strengths(problem, points), strict=True):
         largest = point.new_zeros(()) if strengths is None else only(~mask, strengths).amax()
         found.append(largest.to(problem.device, torch.float64))
     largest_of_all = torch.stack(found)
@@ -89,10 +88,9 @@ def network_points(
     Yields:
         New tensors of the dtype of the points, one weight after the other, so that not all need be held at once.
     """
-    constraints = {position: constraint for constraint, positions in problem.groups for position in positions}
     degree = state.numbers.get(_DEGREE, 0.0)
-    for position, (mask, point) in enumerate(zip(masks, points, strict=True)):
-        strengths = constraints[position].strengths(point) if degree else None
+    all_strengths = _strengths(problem, points) if degree else [None] * len(points)
+    for position, (mask, point, strengths) in enumerate(zip(masks, points, all_strengths, strict=True)):
         kept = point
         if strengths is not None:
             threshold = state.scalars[_THRESHOLD.format(position)].to(point.device, point.dtype)
@@ -106,6 +104,13 @@ def relaxed(kept: Tensor, point: Tensor, mask: Tensor, relaxation: float | Tenso
         return only(mask, kept)
     beta = relaxation.to(point.device) if isinstance(relaxation, Tensor) else relaxation
     return torch.where(mask, kept, (point * beta).to(kept.dtype))
+
+
+def _strengths(problem: Problem, points: Sequence[Tensor]) -> Iterator[Tensor | None]:
+    """For each weight what its set says of the strengths; None for a slice without entries, too."""
+    constraints = {position: constraint for constraint, positions in problem.groups for position in positions}
+    for position, point in enumerate(points):
+        yield constraints[position].strengths(point) if point.numel() else None
 
 
 def _factor_(strengths: Tensor, threshold: Tensor, degree: float, relaxation: float | Tensor) -> Tensor:
