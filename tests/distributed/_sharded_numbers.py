@@ -103,10 +103,11 @@ METHODS: dict[str, Callable[[], Any]] = {
 
 def scenario_trajectories_are_those_of_one_process(folder: Path) -> None:
     for mesh_name, mesh in meshes().items():
-        for name in METHODS if mesh_name == "four" else ("SLR", "classic"):
+        runs = [("global", name) for name in (METHODS if mesh_name == "four" else ("SLR", "classic"))]
+        for rules, name in (*runs, ("nm", "SLR"), ("patterns", "SLR")):
             method = METHODS[name]
-            one, one_optimizer = make(None, Global(0.7), method())
-            some, some_optimizer = make(mesh, Global(0.7), method())
+            one, one_optimizer = make(None, SETS[rules](), method())
+            some, some_optimizer = make(mesh, SETS[rules](), method())
             train(one, one_optimizer, None, range(STEPS))
             train(some, some_optimizer, mesh, range(STEPS))
             for there, here in zip(one.records(), some.records(), strict=True):

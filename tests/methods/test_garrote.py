@@ -21,7 +21,7 @@ from slrprune import (
     RelaxedPath,
     Unstructured,
 )
-from slrprune.errors import ArgumentError
+from slrprune.errors import ArgumentError, UsageError
 from slrprune.methods import Ramp
 from slrprune.methods.base import Moment, Problem
 from slrprune.sets import ConstraintSet
@@ -167,8 +167,86 @@ def test_strengths_of_blocks_are_their_norms() -> None:
     assert torch.allclose(found, _block_norms(weight, 4), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("constraint", [NM(2, 4), Channel(0.5), Column(0.5), KernelPattern()], ids=repr)
-def test_sets_without_one_competition_shrink_nothing(constraint: ConstraintSet) -> None:
+_ALONE: list[tuple[ConstraintSet, tuple[int, ...], int]] = [
+    (NM(2, 4), (3, 8), 4),
+    (NM(1, 3, dim=-1), (2, 2, 6), 3),
+    (KernelPattern(), (2, 2, 3, 3), 9),
+    (KernelPattern((((True, False), (False, True)), ((False, True), (True, True)))), (2, 3, 2, 2), 4),
+]
+"""Sets whose groups decide alone, the shape of a weight, and how many of its entries in a row make a group."""
+
+
+def _slow_thresholds(constraint: ConstraintSet, point: torch.Tensor, mask: torch.Tensor, size: int) -> torch.Tensor:
+    """For every kept entry the magnitude at which the projection lets go of it, by bisection; 0 where it never does."""
+    found = torch.zeros_like(point).view(-1)
+    for index in mask.view(-1).nonzero().flatten().tolist():
+        group = index // size * size
+        if bool(mask.view(-1)[group : group + size].all()):
+            continue
+        low, high = 0.0, abs(float(point.view(-1)[index]))  # cut at the first, kept at the second
+        for _ in range(45):
+            middle = (low + high) / 2
+            moved = point.clone()
+            moved.view(-1)[index] = middle
+            low, high = (low, middle) if bool(constraint.mask(moved).view(-1)[index]) else (middle, high)
+        found[index] = high
+    return found.view(point.shape)
+
+
+@pytest.mark.parametrize(("constraint", "shape", "size"), _ALONE, ids=lambda value: repr(value)[:30])
+def test_thresholds_are_where_the_projection_lets_go(
+    constraint: ConstraintSet, shape: tuple[int, ...], size: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for scale in (1.0, 1e-30, 1e20):
+        point = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+        for progress in (1.0, 0.5):
+            mask = constraint.at(progress).mask(point)
+            found = constraint.thresholds(point, mask)
+            expected = _slow_thresholds(constraint, point, mask, size)
+            assert torch.allclose(found[mask], expected[mask], rtol=1e-6, atol=1e-7 * scale)
+            assert float(expected.max()) > 0
+    weight = torch.randn(shape, generator=generator).bfloat16()
+    found = constraint.thresholds(weight, constraint.mask(weight))
+    assert (found.dtype, found.shape) == (weight.dtype, weight.shape)
+
+
+@pytest.mark.parametrize("interval", [1, 3])
+@pytest.mark.parametrize(("constraint", "shape", "size"), _ALONE, ids=lambda value: repr(value)[:30])
+def test_is_the_literal_algorithm_where_groups_decide_alone(
+    constraint: ConstraintSet, shape: tuple[int, ...], size: int, interval: int
+) -> None:
+    """As above, with random steps in place of an optimizer's."""
+    steps, sigma = 12, 0.5
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(shape, generator=generator, dtype=torch.float64)
+    point, start, feasible, collected = weight.clone(), weight.clone(), weight.clone(), torch.zeros_like(weight)
+    problem = Problem(("w",), (weight,), ((constraint, (0,)),))
+    method = SLR(sigma=sigma, trust=None, garrote=8.0 * steps, interval=interval)
+    state, mask, shrunk = method.start(problem), torch.ones_like(weight, dtype=torch.bool), 0
+    for step in range(1, steps + 1):
+        move = 0.1 * torch.randn(shape, generator=generator, dtype=torch.float64)
+        weight += move
+        moment = Moment(step, step / steps, torch.tensor(1.0, dtype=torch.float64), (0.1,))
+        (method.hold if step % interval else method.update)(problem, state, moment)
+        trained = feasible + move
+        collected += torch.where(mask, 0.0, trained)
+        feasible = torch.where(mask, trained, 0.0)
+        if step % interval == 0:
+            point += torch.where(mask, feasible - start, sigma * collected)
+            collected.zero_()
+            mask = constraint.at(method.ramp.progress(step / steps)).mask(point)
+            thresholds = _slow_thresholds(constraint, point, mask, size)
+            factor = 1 - (thresholds / point.abs()) ** 8
+            shrunk += int((factor[mask] < 0.9).sum())
+            feasible = start = torch.where(mask, point * factor, 0.0)
+        assert torch.allclose(weight, feasible, rtol=1e-5, atol=1e-6)
+        assert torch.equal(state.tensors["mask"][0], mask)
+    assert shrunk > 5
+
+
+@pytest.mark.parametrize("constraint", [Channel(0.5), Column(0.5), NM(2, 4) & Channel(0.5)], ids=repr)
+def test_other_sets_shrink_nothing(constraint: ConstraintSet) -> None:
     weights = []
     for product in (20_000.0, None):
         torch.manual_seed(0)
@@ -184,6 +262,9 @@ def test_sets_without_one_competition_shrink_nothing(constraint: ConstraintSet) 
             pruner.step(loss)
         weights.append(layer.weight.detach().clone())
     assert constraint.strengths(weights[0]) is None
+    assert not constraint.groups_decide_alone
+    with pytest.raises(UsageError, match="do not decide alone"):
+        constraint.thresholds(weights[0], constraint.mask(weights[0]))
     assert torch.equal(*weights)
 
 
@@ -198,10 +279,11 @@ def test_on_a_relaxed_path_an_entry_changes_sides_at_beta() -> None:
     assert float(weight[0, 0]) == pytest.approx(4.0, rel=1e-3)
 
 
-def test_a_step_that_is_not_finite_leaves_the_last_good_point() -> None:
+@pytest.mark.parametrize("constraint", [Unstructured(0.5), NM(2, 4)], ids=repr)
+def test_a_step_that_is_not_finite_leaves_the_last_good_point(constraint: ConstraintSet) -> None:
     for interval in (1, 2):
         weight = torch.tensor([[4.0, 1.1, 1.0, 0.5]])
-        problem = Problem(("w",), (weight,), ((Unstructured(0.5), (0,)),))
+        problem = Problem(("w",), (weight,), ((constraint, (0,)),))
         method = SLR(ramp=NoRamp(), interval=interval, garrote=160.0)  # of degree 16
         state = method.start(problem)
         method.update(problem, state, Moment(1, 0.1, torch.tensor(1.0, dtype=torch.float64), (0.1,)))
@@ -215,7 +297,10 @@ def test_a_step_that_is_not_finite_leaves_the_last_good_point() -> None:
                 Moment(2, 0.2, torch.tensor(math.nan, dtype=torch.float64), (0.1,), is_usable=torch.tensor(False)),
             )
             assert torch.equal(weight, good)
-        assert float(state.scalars["threshold_0"]) == 1.0
+        if constraint.groups_decide_alone:
+            assert state.tensors["thresholds"][0].tolist() == [[1.0] * 4]
+        else:
+            assert float(state.scalars["threshold_0"]) == 1.0
 
 
 def test_a_16_bit_weight_loses_nothing_by_starting_from_a_rounded_value() -> None:
@@ -232,7 +317,11 @@ def test_a_16_bit_weight_loses_nothing_by_starting_from_a_rounded_value() -> Non
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-22, 3e-23, 1e20])
-@pytest.mark.parametrize("make", [lambda: Unstructured(0.5), lambda: Block((4, 1), 0.5)], ids=["entries", "blocks"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Unstructured(0.5), lambda: Block((4, 1), 0.5), lambda: NM(2, 4)],
+    ids=["entries", "blocks", "groups"],
+)
 def test_values_are_shrunk_and_never_turned(make: Callable[[], ConstraintSet], scale: float) -> None:
     """Also where squares leave the range of float32."""
     weight = scale * torch.randn(16, 16, generator=torch.Generator().manual_seed(2))

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from slrprune.methods.base import MethodState, Moment, Problem
+from slrprune.methods.base import MethodState, Moment, Problem, unless_unusable
 from slrprune.methods.masked import only
+from slrprune.sets.base import ConstraintSet
 
 _THRESHOLD = "threshold_{}"  # of the weight at this position
+_THRESHOLDS = "thresholds"  # of every entry, where groups decide alone
 _DEGREE = "degree"
 _LEAST_POWER, _LARGEST_POWER = 3, 20  # of two
 
@@ -22,6 +24,18 @@ def no_thresholds(problem: Problem) -> dict[str, Tensor]:
     """
     zero = torch.zeros((), dtype=torch.float64, device=problem.device)
     return {_THRESHOLD.format(position): zero.clone() for position in range(len(problem.weights))}
+
+
+def no_thresholds_of_entries(problem: Problem, memory: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    """The tensors of this file before any projection: zeros if there is a set whose groups decide alone.
+
+    Args:
+        problem: its sets say so.
+        memory: one tensor per weight of the shape and dtype in which points are kept.
+    """
+    if not any(constraint.groups_decide_alone for constraint, _ in problem.groups):
+        return {}
+    return {_THRESHOLDS: [torch.zeros_like(point) for point in memory]}
 
 
 def no_degree() -> dict[str, float]:
@@ -49,6 +63,8 @@ def remember_thresholds(
 ) -> None:
     """Keeps, for each weight, the largest strength among the groups that the projection cut, on all ranks.
 
+    Where groups decide alone, every entry has a threshold of its own in place of that.
+
     Args:
         problem: its sets say how strong a group is; where they do not, the threshold is 0.
         state: gets one scalar per weight; after a step that is not usable they stay.
@@ -56,10 +72,17 @@ def remember_thresholds(
         points: V, one per weight.
         moment: of the step.
     """
-    found = []
-    for mask, point, strengths in zip(masks, points, _strengths(problem, points), strict=True):
-        largest = point.new_zeros(()) if strengths is None else only(~mask, strengths).amax()
-        found.append(largest.to(problem.device, torch.float64))
+    found, of_entries = [], list(state.tensors.get(_THRESHOLDS, []))
+    for position, (constraint, mask, point) in enumerate(zip(_constraints(problem), masks, points, strict=True)):
+        largest = torch.zeros((), dtype=torch.float64, device=problem.device)
+        if constraint.groups_decide_alone:
+            new = [constraint.thresholds(point, mask)]
+            (of_entries[position],) = unless_unusable(new, [of_entries[position]], moment.is_usable)
+        elif (strengths := _strengths(constraint, point)) is not None:
+            largest = only(~mask, strengths).amax().to(problem.device, torch.float64)
+        found.append(largest)
+    if of_entries:
+        state.tensors[_THRESHOLDS] = of_entries
     largest_of_all = torch.stack(found)
     if problem.world.ranks > 1:
         largest_of_all = problem.world.gather(largest_of_all).amax(0)
@@ -89,11 +112,13 @@ def network_points(
         New tensors of the dtype of the points, one weight after the other, so that not all need be held at once.
     """
     degree = state.numbers.get(_DEGREE, 0.0)
-    all_strengths = _strengths(problem, points) if degree else [None] * len(points)
-    for position, (mask, point, strengths) in enumerate(zip(masks, points, all_strengths, strict=True)):
-        kept = point
+    for position, (constraint, mask, point) in enumerate(zip(_constraints(problem), masks, points, strict=True)):
+        kept, strengths = point, _strengths(constraint, point) if degree else None
         if strengths is not None:
-            threshold = state.scalars[_THRESHOLD.format(position)].to(point.device, point.dtype)
+            if constraint.groups_decide_alone:
+                threshold = state.tensors[_THRESHOLDS][position]
+            else:
+                threshold = state.scalars[_THRESHOLD.format(position)].to(point.device, point.dtype)
             kept = _factor_(strengths, threshold, degree, relaxation).mul_(point)
         yield relaxed(kept, point, mask, relaxation)
 
@@ -106,11 +131,17 @@ def relaxed(kept: Tensor, point: Tensor, mask: Tensor, relaxation: float | Tenso
     return torch.where(mask, kept, (point * beta).to(kept.dtype))
 
 
-def _strengths(problem: Problem, points: Sequence[Tensor]) -> Iterator[Tensor | None]:
-    """For each weight what its set says of the strengths; None for a slice without entries, too."""
-    constraints = {position: constraint for constraint, positions in problem.groups for position in positions}
-    for position, point in enumerate(points):
-        yield constraints[position].strengths(point) if point.numel() else None
+def _strengths(constraint: ConstraintSet, point: Tensor) -> Tensor | None:
+    """A new tensor of the strengths, of magnitudes where groups decide alone; None where nothing is shrunk."""
+    if not point.numel():
+        return None
+    return point.abs() if constraint.groups_decide_alone else constraint.strengths(point)
+
+
+def _constraints(problem: Problem) -> list[ConstraintSet]:
+    """The set of each weight."""
+    found = {position: constraint for constraint, positions in problem.groups for position in positions}
+    return [found[position] for position in range(len(problem.weights))]
 
 
 def _factor_(strengths: Tensor, threshold: Tensor, degree: float, relaxation: float | Tensor) -> Tensor:

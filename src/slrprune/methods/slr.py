@@ -25,6 +25,7 @@ from slrprune.methods.garrote import (
     network_points,
     no_degree,
     no_thresholds,
+    no_thresholds_of_entries,
     relaxed,
     remember_degree,
     remember_thresholds,
@@ -65,8 +66,9 @@ class SLR(Method):
     count are the projection's. Without it a weight that enters jumps from zero to the threshold and one that leaves
     jumps back, which costs accuracy where many change places: with one sparsity in every layer, and with blocks. d
     follows the length of the run, the power of two nearest to `garrote` / total steps and at least 8: in short runs an
-    entry has to get through the range where it is shrunk, about t / d, in fewer steps. Sets in which groups decide
-    alone (`NM`, `KernelPattern`), and whole channels and columns, shrink nothing.
+    entry has to get through the range where it is shrunk, about t / d, in fewer steps. Where groups decide alone (`NM`,
+    `KernelPattern`) every entry has a t of its own, at which its group would let it go (eq. 28). Whole channels and
+    columns, and intersections of sets, are not shrunk.
 
     Not every multiplier moves (docs/theory.md, eq. 25): those of a unit (filter, neuron) stand still where nothing of
     it is on the support, or where its slopes off the support are more than `trust` times those on it. R takes a slope
@@ -78,7 +80,8 @@ class SLR(Method):
     `GradualMagnitude`.
 
     Memory: one dense tensor D = V (float32 for 16-bit weights, else the weight's dtype) and one byte of mask for
-    each pruned weight: 5 bytes for float32 and for bfloat16. A is added to R as it comes.
+    each pruned weight: 5 bytes for float32 and for bfloat16; where groups decide alone one more tensor for thresholds,
+    9 bytes. A is added to R as it comes.
 
     The optimizer's weight decay acts on Z alone. `decay` shrinks the memory R instead; it puts back the term that the
     feasible start drops from the exact Lagrangian gradient (docs/theory.md, section 5).
@@ -144,9 +147,10 @@ class SLR(Method):
         memory = [weight.detach().to(_memory_dtype(weight), copy=True) for weight in problem.weights]
         crowding = {} if self.tolerance is None else no_crowding(problem)
         thresholds = {} if self.garrote is None else no_thresholds(problem)
+        of_entries = {} if self.garrote is None else no_thresholds_of_entries(problem, memory)
         degree = {} if self.garrote is None else no_degree()
         return MethodState(
-            tensors={"mask": all_true(problem.weights), "memory": memory},
+            tensors={"mask": all_true(problem.weights), "memory": memory, **of_entries},
             scalars={**start_scalars(problem.device), **crowding, **thresholds},
             numbers={"stepsize": as_stepsize(self.sigma).first, "time": 0.0, "relaxation": 0.0, **degree},
         )
@@ -190,7 +194,7 @@ class SLR(Method):
             dual.append(torch.linalg.vector_norm(feasible.sub_(kept_before)))
         counts = mask_counts(state.tensors["mask"], masks, problem.device, problem)
         primal_residual, dual_residual = stacked_norms([primal, dual], problem.device, problem.world)
-        state.tensors = {"mask": masks, "memory": points}
+        state.tensors |= {"mask": masks, "memory": points}
         state.progress = progress
         if self.tolerance is not None:
             remember_largest(problem, state, masks, points)

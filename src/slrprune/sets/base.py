@@ -28,6 +28,8 @@ class ConstraintSet(ABC):
 
     is_joint: ClassVar[bool] = False
     """True where several tensors share one budget, so that they must be projected together."""
+    groups_decide_alone: ClassVar[bool] = False
+    """True where every group of entries chooses its own by magnitude, so that each has thresholds of its own."""
 
     @property
     def settings(self) -> str:
@@ -75,6 +77,22 @@ class ConstraintSet(ABC):
             weight. None where the set decides in another way, or where what is cut never comes back.
         """
         return None
+
+    def thresholds(self, weight: Tensor, mask: Tensor) -> Tensor:
+        """For each entry the magnitude at which it would be cut if the others stayed as they are.
+
+        Args:
+            weight: floating; or a slice of one, cut along dimension 0, that has passed `check_slices`.
+            mask: what `select` says of it, for this set or one on the way to it (`at`).
+
+        Returns:
+            A new tensor of the shape and dtype of `weight`, 0 in groups of which nothing was cut; what it holds for
+            entries that were cut has no meaning.
+
+        Raises:
+            UsageError: a set without `groups_decide_alone`.
+        """
+        raise UsageError(repr(self), "has no thresholds of entries: its groups do not decide alone")
 
     def removes_whole(self, dim: int, ndim: int) -> bool:
         """Whether the slices of a weight along a dimension go as a whole, or stay: `Channel` of that dimension.

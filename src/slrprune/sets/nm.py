@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +53,8 @@ class NM(PerTensorSet):
     dim: int = 1
     fraction: float = 1.0
 
+    groups_decide_alone: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         for argument, value in (("n", self.n), ("m", self.m)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -96,6 +99,14 @@ class NM(PerTensorSet):
             losses = _losses(members, kept)
             kept |= top_k([losses], self._spared(losses.numel()))[0]
         return self._arranged(kept, weight)
+
+    def thresholds(self, weight: Tensor, mask: Tensor) -> Tensor:
+        """The largest magnitude that was cut in the group."""
+        if not weight.numel():
+            return torch.zeros_like(weight)
+        members = self._members(weight).abs()
+        largest = members.masked_fill_(self._members(mask), 0).amax(0, keepdim=True)
+        return self._arranged(largest.expand_as(members), weight)
 
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Raises `ShapeError` where a group does not lie within one slice."""

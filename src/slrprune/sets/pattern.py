@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -93,6 +94,8 @@ class KernelPattern(PerTensorSet):
     connectivity: float = 0.0
     fraction: float = 1.0
 
+    groups_decide_alone: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         library = tuple(tuple(tuple(bool(cell) for cell in row) for row in pattern) for pattern in self.patterns)
         shapes = {(len(pattern), *map(len, pattern)) for pattern in library}
@@ -145,6 +148,31 @@ class KernelPattern(PerTensorSet):
         if self.connectivity:
             mask &= top_k([kept], kept_count(len(mask), self.connectivity))[0].unsqueeze(1)
         return mask.view(weight.shape)
+
+    def thresholds(self, weight: Tensor, mask: Tensor) -> Tensor:
+        """Where the best pattern without the entry loses as much as the kernel's own: t^2 = v^2 + loss - its loss.
+
+        0 in the cell that every pattern has: nothing cuts it, but connectivity, which is left aside.
+        """
+        library = torch.tensor(self.patterns, device=weight.device).flatten(1)  # (patterns, cells)
+        size = library.shape[1]
+        flat = [[cell for row in pattern for cell in row] for pattern in self.patterns]
+        without = [[index for index, pattern in enumerate(flat) if not pattern[cell]] for cell in range(size)]
+        found = [torch.zeros_like(weight).view(-1, size)[:0]]
+        rows = zip(weight.reshape(-1, size).split(_PIECE), mask.reshape(-1, size).split(_PIECE), strict=True)
+        for kernels, kept in rows:
+            energies, inside = squares(kernels).t().contiguous(), kept.t()
+            losses = (~library).to(energies.dtype) @ energies  # (patterns, kernels)
+            own = energies.masked_fill(inside, 0).sum(0)
+            # Nothing was cut in a kernel that need not obey yet, nor in one that lies in a pattern by chance.
+            own = torch.where(inside.all(0), -torch.inf, own)
+            squared = torch.full_like(energies, -torch.inf)
+            for cell in range(size):
+                if without[cell]:
+                    least = reduce(torch.minimum, [losses[index] for index in without[cell]])
+                    squared[cell] = energies[cell] + own - least
+            found.append(squared.clamp_(min=0).sqrt_().t().to(weight.dtype))
+        return torch.cat(found).view(weight.shape)
 
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Every slice will do: a kernel lies in one."""
