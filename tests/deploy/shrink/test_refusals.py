@@ -170,3 +170,23 @@ def test_shapes_that_do_not_fit(change, message):
     with pytest.raises(StateError, match=message):
         resize_model_(model, shapes)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before.parameters(), strict=True))
+
+
+def test_a_search_that_does_not_end(monkeypatch):
+    """Attention whose keys serve two queries each: torch-pruning finds new sets of indices without end."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=16,
+        hidden_size=16,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        use_cache=False,
+    )
+    model = transformers.LlamaForCausalLM(config)
+    monkeypatch.setattr(sys.modules["slrprune.deploy.shrink.trace"], "SEARCH_LIMIT", 1.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UsageError, match=r"did not find out within 1 s which channels belong together. .*save_sparse"):
+        shrink(model, torch.zeros(1, 4, dtype=torch.long))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

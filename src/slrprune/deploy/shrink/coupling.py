@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from slrprune.deploy.shrink.kinds import is_depthwise, is_per_channel, is_plain_embedding, is_weighted, width
-from slrprune.deploy.shrink.trace import all_groups, map_pads, operation, trace
+from slrprune.deploy.shrink.trace import all_groups, group_of, map_pads, operation, trace
 
 if TYPE_CHECKING:
     from torch_pruning.dependency import Group as TorchPruningGroup
@@ -111,9 +111,7 @@ class Coupling:
 
     def closure(self, root: str, channels: Sequence[int]) -> Group:
         """These outputs of a layer, with everything that has to go with them."""
-        module = self.model.get_submodule(root)
-        pruner = self.graph.get_pruner_of_module(module)
-        return self._told(self.graph.get_pruning_group(module, pruner.prune_out_channels, list(channels)))
+        return self._told(group_of(self.graph, self.model.get_submodule(root), channels))
 
     def norm_after(self, name: str) -> str | None:
         """The BatchNorm with running statistics that alone reads a layer's output, each called once; or None."""

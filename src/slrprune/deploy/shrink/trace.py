@@ -1,6 +1,8 @@
 """Calling torch-pruning: its dependency graph of a model, and one thing that this graph gets wrong."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,6 +10,9 @@ from torch import nn
 
 from slrprune.deploy.shrink.example import described, run, tensors_in
 from slrprune.errors import MissingExtraError, UsageError
+
+SEARCH_LIMIT = 120.0
+"""Seconds for one search of the dependency graph. Where torch-pruning's comes to an end, it takes a few."""
 
 
 def trace(model: nn.Module, inputs: object) -> Any:
@@ -45,13 +50,62 @@ def all_groups(graph: Any) -> list[Any]:
     """Torch-pruning's groups of all layers that have weights to cut.
 
     Raises:
-        UsageError: it fails.
+        UsageError: it fails, or does not come to an end.
     """
-    try:
+    with _searching(graph):
         return list(graph.get_all_groups(root_module_types=(nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)))
+
+
+def group_of(graph: Any, module: nn.Module, channels: Sequence[int]) -> Any:
+    """Torch-pruning's group of these outputs of one layer.
+
+    Raises:
+        UsageError: it fails, or does not come to an end.
+    """
+    with _searching(graph):
+        return graph.get_pruning_group(module, graph.get_pruner_of_module(module).prune_out_channels, list(channels))
+
+
+@contextmanager
+def _searching(graph: Any) -> Iterator[None]:
+    """Turns what goes wrong in a search of the graph into an error of ours, also that it never ends.
+
+    The search goes from node to node by way of their lists of dependencies, and where channels are repeated (attention
+    with fewer heads of keys than of queries) it finds ever new sets of indices. So the lists look at the clock.
+    """
+    way_out = "Shrink the parts of the model that it can follow, or take save_sparse for a small file."
+    deadline = time.monotonic() + SEARCH_LIMIT
+    lists = [(node, node.dependencies) for node in graph.module2node.values()]
+    for node, dependencies in lists:
+        node.dependencies = _Timed(dependencies, deadline)
+    try:
+        yield
+    except _OutOfTimeError:
+        problem = f"torch-pruning did not find out within {SEARCH_LIMIT:g} s which channels belong together"
+        raise UsageError("shrink", problem, way_out) from None
     except Exception as error:  # its index mappings are not made for every model
         problem = f"torch-pruning cannot group the channels ({described(error)})"
-        raise UsageError("shrink", problem, "Shrink the parts of the model that it can follow.") from error
+        raise UsageError("shrink", problem, way_out) from error
+    finally:
+        for node, dependencies in lists:
+            node.dependencies = dependencies
+
+
+class _OutOfTimeError(Exception):
+    """A search has taken too long."""
+
+
+class _Timed(list[Any]):
+    """A list that cannot be walked after the deadline, by `time.monotonic`."""
+
+    def __init__(self, items: Sequence[Any], deadline: float) -> None:
+        super().__init__(items)
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[Any]:
+        if time.monotonic() > self._deadline:
+            raise _OutOfTimeError
+        return super().__iter__()
 
 
 def operation(node: Any) -> str:
