@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from _ablation_tried import HalvedSLR
 from _breadth_networks import NETWORKS
 from _digits_runs import Runs, keep, prune_copy_by, read_arguments, to_markdown
 from torch import nn
@@ -25,7 +24,7 @@ from slrprune.train import train
 
 METHODS: Mapping[str, slr.Method] = {
     "SLR()": slr.SLR(),
-    "halved": HalvedSLR(),
+    "jumping": slr.SLR(garrote=None),
     "dpf": slr.SLR(sigma=1.0, trust=None, garrote=None),
     "gradual_magnitude": slr.GradualMagnitude(),
     "GradualMagnitude(interval=10)": slr.GradualMagnitude(interval=10),

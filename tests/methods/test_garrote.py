@@ -205,6 +205,9 @@ def test_thresholds_are_where_the_projection_lets_go(
             found = constraint.thresholds(point, mask)
             expected = _slow_thresholds(constraint, point, mask, size)
             assert torch.allclose(found[mask], expected[mask], rtol=1e-6, atol=1e-7 * scale)
+            if point.dim() == 4:
+                laid_out = point.to(memory_format=torch.channels_last)
+                assert torch.equal(constraint.thresholds(laid_out, constraint.at(progress).mask(laid_out)), found)
             assert float(expected.max()) > 0
     weight = torch.randn(shape, generator=generator).bfloat16()
     found = constraint.thresholds(weight, constraint.mask(weight))

@@ -158,7 +158,7 @@ class KernelPattern(PerTensorSet):
         size = library.shape[1]
         flat = [[cell for row in pattern for cell in row] for pattern in self.patterns]
         without = [[index for index, pattern in enumerate(flat) if not pattern[cell]] for cell in range(size)]
-        found = [torch.zeros_like(weight).view(-1, size)[:0]]
+        found = [weight.new_empty(0, size)]
         rows = zip(weight.reshape(-1, size).split(_PIECE), mask.reshape(-1, size).split(_PIECE), strict=True)
         for kernels, kept in rows:
             energies, inside = squares(kernels).t().contiguous(), kept.t()
