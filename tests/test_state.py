@@ -136,6 +136,10 @@ def _with(key: str, value: object) -> Callable[[State], State]:
     return lambda state: {**state, key: value}
 
 
+def _without_entry(part: str, entry: str) -> Callable[[State], State]:
+    return lambda state: {**state, part: {name: value for name, value in state[part].items() if name != entry}}
+
+
 def _tensor(kind: str, name: str, value: torch.Tensor | None) -> Callable[[State], State]:
     def change(state: State) -> State:
         state = deepcopy(state)
@@ -196,6 +200,9 @@ REFUSALS: list[tuple[Callable[[], Pruner], Callable[[State], Any], str]] = [
     ),
     (_pruner, _without("tensors"), r"the state lacks \['tensors'\]\. The state is damaged"),
     (_pruner, _without("records"), r"the state lacks \['records'\]"),
+    (_pruner, _without_entry("tensors", "memory"), r"the state lacks \['memory'\], which the method needs\. .* anew"),
+    (_pruner, _without_entry("scalars", "threshold_0"), r"the state lacks \['threshold_0'\], which the method needs"),
+    (_pruner, _without_entry("numbers", "degree"), r"the state lacks \['degree'\], which the method needs"),
     (_pruner, _with("records", {"step": [1]}), r"the records are incomplete"),
     (_pruner, _tensor("memory", "1.weight", None), r"memory of 1\.weight is missing or has another shape"),
     (_pruner, _tensor("mask", "0.weight", torch.ones(3)), r"mask of 0\.weight is missing or has another shape"),

@@ -1,14 +1,14 @@
 """The pruner's saved state: a versioned dictionary of plain values and cloned tensors, keyed by parameter name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import StateError
-from slrprune.methods.base import MethodState, Problem
+from slrprune.methods.base import Method, MethodState, Problem
 from slrprune.records import RecordBuffer
 from slrprune.rules import canonical_name
 
@@ -55,7 +55,7 @@ def pack(
     }
 
 
-def unpack(saved: Mapping[str, Any], problem: Problem, header: Mapping[str, Any]) -> LoadedState:
+def unpack(saved: Mapping[str, Any], problem: Problem, method: Method, header: Mapping[str, Any]) -> LoadedState:
     """Checks everything before anything is used; raises `StateError`."""
     _check_header(saved, header)
     shapes = {canonical_name(name): tuple(shape) for name, shape in saved["shapes"].items()}
@@ -80,6 +80,7 @@ def unpack(saved: Mapping[str, Any], problem: Problem, header: Mapping[str, Any]
                 raise StateError(_WHERE, problem_text, way_out)
     tensors = {kind: _ordered(problem, values, kind) for kind, values in saved["tensors"].items()}
     masks = saved["final_masks"]
+    _check_entries(saved, method.start(replace(problem, weights=tuple(w.detach()[:0] for w in problem.weights))))
     state = MethodState(
         tensors=tensors,
         scalars={name: value.to(problem.device, copy=True) for name, value in saved["scalars"].items()},
@@ -105,6 +106,20 @@ def _check_header(saved: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     for name, here in header.items():
         if saved.get(name) != here:
             raise StateError(_WHERE, f"{name} is {saved.get(name)} in the state and {here} here", "They must agree.")
+
+
+def _check_entries(saved: Mapping[str, Any], fresh: MethodState) -> None:
+    """Raises `StateError` where the method would miss something: it was saved by a slrprune that did not know of it."""
+    needed: dict[str, Mapping[str, Any]] = {"scalars": fresh.scalars, "numbers": fresh.numbers}
+    if saved["final_masks"] is None:  # a finished run keeps no tensors
+        needed["tensors"] = fresh.tensors
+    missing = [name for part, entries in needed.items() for name in entries if name not in saved[part]]
+    if missing:
+        raise StateError(
+            _WHERE,
+            f"the state lacks {missing[:3]}, which the method needs",
+            "It is damaged, or of an older slrprune: start the run anew.",
+        )
 
 
 def _dtypes(problem: Problem) -> dict[str, str]:

@@ -113,11 +113,11 @@ def scenario_trajectories_are_those_of_one_process(folder: Path) -> None:
             for there, here in zip(one.records(), some.records(), strict=True):
                 for field in vars(there):
                     a, b = getattr(there, field), getattr(here, field)
-                    assert a == b or abs(a - b) <= 1e-9 * abs(a) or a != a, (mesh_name, name, field, a, b)
-            assert counts(some.finalize()) == counts(one.finalize()), (mesh_name, name)
+                    assert a == b or abs(a - b) <= 1e-9 * abs(a) or a != a, (mesh_name, rules, name, field, a, b)
+            assert counts(some.finalize()) == counts(one.finalize()), (mesh_name, rules, name)
             for here, there in zip(some.model.parameters(), one.model.parameters(), strict=True):
-                assert torch.allclose(full(here), there, rtol=1e-9, atol=1e-12), (mesh_name, name)
-                assert torch.equal(full(here) == 0, there == 0), (mesh_name, name)
+                assert torch.allclose(full(here), there, rtol=1e-9, atol=1e-12), (mesh_name, rules, name)
+                assert torch.equal(full(here) == 0, there == 0), (mesh_name, rules, name)
 
 
 def scenario_a_step_that_crowds_is_refused_on_all_ranks(folder: Path) -> None:

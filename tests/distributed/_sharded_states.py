@@ -1,6 +1,7 @@
 """Scenarios under FSDP2, run by every rank of `ranks.run`: states on other ranks, and what is refused."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,24 @@ from slrprune.errors import ShapeError, StateError, UsageError
 def scenario_resumed_on_other_ranks(folder: Path) -> None:
     """Saved by two, resumed by four and by one, and back: the run goes on as if nothing had happened."""
     made = meshes()
-    for method in (SLR, lambda: ClassicSLR(interval=1)):
-        whole, whole_optimizer = make(None, Global(0.7), method())
+    runs: tuple[tuple[str, Any, Callable[[], Any]], ...] = (
+        ("slr", Global(0.7), SLR),
+        ("nm", {"conv": NM(2, 4)}, lambda: SLR(interval=2)),  # saved between two updates, with thresholds of entries
+        ("classic", Global(0.7), lambda: ClassicSLR(interval=1)),
+    )
+    for run, rules, method in runs:
+        whole, whole_optimizer = make(None, rules, method())
         train(whole, whole_optimizer, None, range(STEPS))
         expected = [parameter.detach().clone() for parameter in whole.model.parameters()]
-        first, first_optimizer = make(made["two"], Global(0.7), method())
+        first, first_optimizer = make(made["two"], rules, method())
         train(first, first_optimizer, made["two"], range(3))
         pair = dist.get_rank() // 2
-        place = folder / f"{type(first.method).__name__}_{pair}"
+        place = folder / f"{run}_{pair}"
         dcp.save(_saved(first, first_optimizer), checkpoint_id=place, process_group=made["two"].get_group())
         dist.barrier()
         for mesh in (made["four"], None, made["square"]):
-            place = folder / f"{type(first.method).__name__}_0"
-            pruner, optimizer = make(mesh, Global(0.7), method())
+            place = folder / f"{run}_0"
+            pruner, optimizer = make(mesh, rules, method())
             _warm(pruner, optimizer)
             state = _saved(pruner, optimizer)
             if mesh is None:

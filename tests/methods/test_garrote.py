@@ -1,4 +1,4 @@
-"""Kept weights come and go at zero: SLR's garrote against a slow version of equation 27, and what follows from it."""
+"""Kept weights come and go at zero: SLR's garrote against slow versions of equations 27 and 28, and what follows."""
 
 import math
 from collections.abc import Callable
@@ -214,6 +214,15 @@ def test_thresholds_are_where_the_projection_lets_go(
     assert (found.dtype, found.shape) == (weight.dtype, weight.shape)
 
 
+@pytest.mark.parametrize("dim", [0, 1, 2, -2])
+def test_thresholds_of_groups_along_any_dimension(dim: int) -> None:
+    weight = torch.randn(4, 8, 4, 4, generator=torch.Generator().manual_seed(5))
+    last = weight.movedim(dim, -1)
+    expected = NM(1, 4, dim=-1).thresholds(last, NM(1, 4, dim=-1).mask(last)).movedim(-1, dim)
+    for laid_out in (weight, weight.to(memory_format=torch.channels_last)):
+        assert torch.equal(NM(1, 4, dim=dim).thresholds(laid_out, NM(1, 4, dim=dim).mask(laid_out)), expected)
+
+
 @pytest.mark.parametrize("interval", [1, 3])
 @pytest.mark.parametrize(("constraint", "shape", "size"), _ALONE, ids=lambda value: repr(value)[:30])
 def test_is_the_literal_algorithm_where_groups_decide_alone(
@@ -304,6 +313,22 @@ def test_a_step_that_is_not_finite_leaves_the_last_good_point(constraint: Constr
             assert state.tensors["thresholds"][0].tolist() == [[1.0] * 4]
         else:
             assert float(state.scalars["threshold_0"]) == 1.0
+
+
+@pytest.mark.parametrize("constraint", [Unstructured(0.5), NM(2, 4)], ids=repr)
+def test_a_step_that_is_not_finite_leaves_thresholds_that_the_memory_has_left_behind(constraint: ConstraintSet) -> None:
+    """Since the last update the memory has moved: thresholds by the memory of now would be others."""
+    weight = torch.tensor([[4.0, 1.1, 1.0, 0.5]])
+    problem = Problem(("w",), (weight,), ((constraint, (0,)),))
+    method = SLR(trust=None, ramp=NoRamp(), interval=2, garrote=160.0)
+    state, one = method.start(problem), torch.tensor(1.0, dtype=torch.float64)
+    method.update(problem, state, Moment(1, 0.1, one, (0.1,), is_usable=torch.tensor(True)))
+    good = weight.clone()
+    weight[0, 2] += 0.07
+    method.hold(problem, state, Moment(2, 0.2, one, (0.1,), is_usable=torch.tensor(True)))
+    weight.fill_(math.nan)
+    method.update(problem, state, Moment(3, 0.3, one * math.nan, (0.1,), is_usable=torch.tensor(False)))
+    assert torch.equal(weight, good)
 
 
 def test_a_16_bit_weight_loses_nothing_by_starting_from_a_rounded_value() -> None:

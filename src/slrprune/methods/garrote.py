@@ -1,4 +1,4 @@
-"""Kept weights that come and go at zero: the garrote over the projection's threshold (docs/theory.md, eq. 27)."""
+"""Kept weights that come and go at zero: the garrote over the projection's threshold (docs/theory.md, eq. 27, 28)."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def no_thresholds(problem: Problem) -> dict[str, Tensor]:
 
 
 def no_thresholds_of_entries(problem: Problem, memory: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-    """The tensors of this file before any projection: zeros if there is a set whose groups decide alone.
+    """The thresholds of entries before any projection: zeros, if the groups of any set of the problem decide alone.
 
     Args:
         problem: its sets say so.
@@ -63,26 +63,27 @@ def remember_thresholds(
 ) -> None:
     """Keeps, for each weight, the largest strength among the groups that the projection cut, on all ranks.
 
-    Where groups decide alone, every entry has a threshold of its own in place of that.
+    Where groups decide alone, every entry has a threshold of its own in place of that (eq. 28).
 
     Args:
-        problem: its sets say how strong a group is; where they do not, the threshold is 0.
-        state: gets one scalar per weight; after a step that is not usable they stay.
+        problem: its sets say how strong a group is; where they do not, and groups do not decide alone, nothing will be
+            shrunk.
+        state: gets one scalar per weight, 0 where it has no such threshold, and one tensor per weight where groups
+            decide alone. After a step that is not usable both stay.
         masks: bool, one per weight, right after a projection.
         points: V, one per weight.
         moment: of the step.
     """
-    found, of_entries = [], list(state.tensors.get(_THRESHOLDS, []))
+    found = []
     for position, (constraint, mask, point) in enumerate(zip(_constraints(problem), masks, points, strict=True)):
         largest = torch.zeros((), dtype=torch.float64, device=problem.device)
         if constraint.groups_decide_alone:
-            new = [constraint.thresholds(point, mask)]
-            (of_entries[position],) = unless_unusable(new, [of_entries[position]], moment.is_usable)
+            of_entries = state.tensors[_THRESHOLDS]
+            new, old = [constraint.thresholds(point, mask)], [of_entries[position]]
+            of_entries[position] = unless_unusable(new, old, moment.is_usable)[0]
         elif (strengths := _strengths(constraint, point)) is not None:
             largest = only(~mask, strengths).amax().to(problem.device, torch.float64)
         found.append(largest)
-    if of_entries:
-        state.tensors[_THRESHOLDS] = of_entries
     largest_of_all = torch.stack(found)
     if problem.world.ranks > 1:
         largest_of_all = problem.world.gather(largest_of_all).amax(0)
@@ -99,7 +100,7 @@ def network_points(
     points: Sequence[Tensor],
     relaxation: float | Tensor,
 ) -> Iterator[Tensor]:
-    """Z, what the network computes with (eq. 27): V on the support, shrunk near the threshold, and beta V off it.
+    """Z, what the network computes with (eq. 27, 28): V on the support, shrunk near the threshold, and beta V off it.
 
     Args:
         problem: its sets say how strong a group is.

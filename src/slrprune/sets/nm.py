@@ -104,9 +104,9 @@ class NM(PerTensorSet):
         """The largest magnitude that was cut in the group."""
         if not weight.numel():
             return torch.zeros_like(weight)
-        members = self._members(weight).abs()
-        largest = members.masked_fill_(self._members(mask), 0).amax(0, keepdim=True)
-        return self._arranged(largest.expand_as(members), weight)
+        # A product with bytes needs no branch for each entry, as `masked_fill_` does on CPUs. NaN was refused before.
+        cut = self._members(weight.abs().mul_((~mask).view(torch.uint8)))
+        return self._arranged(cut.amax(0, keepdim=True).expand_as(cut), weight)
 
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Raises `ShapeError` where a group does not lie within one slice."""

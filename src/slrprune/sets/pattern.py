@@ -55,6 +55,7 @@ FOUR_OF_NINE = compact_patterns()
 """The default library: 8 patterns of 4 entries for 3 x 3 kernels; see `compact_patterns`."""
 
 _PIECE = 1 << 15  # kernels whose squares and losses stay near the cache, about 2 MB
+_SHORT_PIECE = 1 << 12  # the same where many passes are made over them
 
 
 @dataclass(frozen=True)
@@ -150,29 +151,34 @@ class KernelPattern(PerTensorSet):
         return mask.view(weight.shape)
 
     def thresholds(self, weight: Tensor, mask: Tensor) -> Tensor:
-        """Where the best pattern without the entry loses as much as the kernel's own: t^2 = v^2 + loss - its loss.
+        """Where the best pattern without the entry loses as much as the kernel's own.
 
-        0 in the cell that every pattern has: nothing cuts it, but connectivity, which is left aside.
+        t^2 = v^2 + (what the kernel's own pattern loses) - (the least that a pattern without the entry loses). 0 in the
+        cell that every pattern has: nothing cuts it, but connectivity, which is left aside.
         """
         library = torch.tensor(self.patterns, device=weight.device).flatten(1)  # (patterns, cells)
         size = library.shape[1]
         flat = [[cell for row in pattern for cell in row] for pattern in self.patterns]
         without = [[index for index, pattern in enumerate(flat) if not pattern[cell]] for cell in range(size)]
-        found = [weight.new_empty(0, size)]
-        rows = zip(weight.reshape(-1, size).split(_PIECE), mask.reshape(-1, size).split(_PIECE), strict=True)
-        for kernels, kept in rows:
-            energies, inside = squares(kernels).t().contiguous(), kept.t()
+        found = weight.new_empty(weight.numel() // size, size)
+        piece = _SHORT_PIECE if weight.device.type == "cpu" else max(1, len(found))
+        for kernels, kept, out in zip(
+            weight.reshape(found.shape).split(piece),
+            mask.reshape(found.shape).split(piece),
+            found.split(piece),
+            strict=True,
+        ):
+            energies = squares(kernels).t().contiguous()
             losses = (~library).to(energies.dtype) @ energies  # (patterns, kernels)
-            own = energies.masked_fill(inside, 0).sum(0)
-            # Nothing was cut in a kernel that need not obey yet, nor in one that lies in a pattern by chance.
-            own = torch.where(inside.all(0), -torch.inf, own)
-            squared = torch.full_like(energies, -torch.inf)
+            own = energies.masked_fill(kept.t(), 0).sum(0)  # 0 for a kernel that need not obey yet, so that t is 0
             for cell in range(size):
                 if without[cell]:
                     least = reduce(torch.minimum, [losses[index] for index in without[cell]])
-                    squared[cell] = energies[cell] + own - least
-            found.append(squared.clamp_(min=0).sqrt_().t().to(weight.dtype))
-        return torch.cat(found).view(weight.shape)
+                    energies[cell] += own - least
+                else:
+                    energies[cell] = 0
+            out.copy_(energies.clamp_(min=0).sqrt_().t())
+        return found.view(weight.shape)
 
     def check_slices(self, name: str, shape: tuple[int, ...], ranks: int) -> None:
         """Every slice will do: a kernel lies in one."""
