@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, help="learning rate of all runs, in place of the recipe's")
     parser.add_argument("--dense-epochs", type=int, help="length of the dense training, in place of the recipe's")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--sparsity", type=float, nargs="+", default=[0.95])
+    parser.add_argument("--sparsity", type=float, nargs="*", default=[0.95], help="no number for sets that own theirs")
     args = parser.parse_args()
     if args.table is not None:
         text = insert(args.table.read_text(), "ablation", table(load_records(args.out)), str(args.table))
