@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from slrprune import SLR, ClassicSLR, Global, Method, Pruner, Unstructured
+from slrprune import NM, SLR, ClassicSLR, Global, Method, Pruner, Unstructured
 from slrprune.errors import StateError, UsageError
 from slrprune.rules import Rules
 
@@ -136,8 +136,8 @@ def _with(key: str, value: object) -> Callable[[State], State]:
     return lambda state: {**state, key: value}
 
 
-def _without_entry(part: str, entry: str) -> Callable[[State], State]:
-    return lambda state: {**state, part: {name: value for name, value in state[part].items() if name != entry}}
+def _without_kind(kind: str) -> Callable[[State], State]:
+    return lambda state: {**state, "tensors": {name: held for name, held in state["tensors"].items() if name != kind}}
 
 
 def _tensor(kind: str, name: str, value: torch.Tensor | None) -> Callable[[State], State]:
@@ -200,13 +200,20 @@ REFUSALS: list[tuple[Callable[[], Pruner], Callable[[State], Any], str]] = [
     ),
     (_pruner, _without("tensors"), r"the state lacks \['tensors'\]\. The state is damaged"),
     (_pruner, _without("records"), r"the state lacks \['records'\]"),
-    (_pruner, _without_entry("tensors", "memory"), r"the state lacks \['memory'\], which the method needs\. .* anew"),
-    (_pruner, _without_entry("scalars", "threshold_0"), r"the state lacks \['threshold_0'\], which the method needs"),
-    (_pruner, _without_entry("numbers", "degree"), r"the state lacks \['degree'\], which the method needs"),
+    (_pruner, _without_kind("memory"), r"the state lacks \['memory'\], which the method needs\. .* anew"),
     (_pruner, _with("records", {"step": [1]}), r"the records are incomplete"),
     (_pruner, _tensor("memory", "1.weight", None), r"memory of 1\.weight is missing or has another shape"),
     (_pruner, _tensor("mask", "0.weight", torch.ones(3)), r"mask of 0\.weight is missing or has another shape"),
 ]
+
+
+def test_refuses_a_state_from_before_there_were_thresholds_of_entries() -> None:
+    first, second = (_pruner(rules={"0": NM(1, 2), "*": None}) for _ in range(2))
+    first.step(1.0)
+    saved = first.state_dict()
+    with pytest.raises(StateError, match=r"the state lacks \['thresholds'\], which the method needs\. .* anew"):
+        second.load_state_dict(_without_kind("thresholds")(saved))
+    second.load_state_dict(saved)
 
 
 @pytest.mark.parametrize(("make", "change", "message"), REFUSALS)

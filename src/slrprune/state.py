@@ -80,7 +80,7 @@ def unpack(saved: Mapping[str, Any], problem: Problem, method: Method, header: M
                 raise StateError(_WHERE, problem_text, way_out)
     tensors = {kind: _ordered(problem, values, kind) for kind, values in saved["tensors"].items()}
     masks = saved["final_masks"]
-    _check_entries(saved, method.start(replace(problem, weights=tuple(w.detach()[:0] for w in problem.weights))))
+    _check_kinds(saved, method.start(replace(problem, weights=tuple(w.detach()[:0] for w in problem.weights))))
     state = MethodState(
         tensors=tensors,
         scalars={name: value.to(problem.device, copy=True) for name, value in saved["scalars"].items()},
@@ -108,18 +108,12 @@ def _check_header(saved: Mapping[str, Any], header: Mapping[str, Any]) -> None:
             raise StateError(_WHERE, f"{name} is {saved.get(name)} in the state and {here} here", "They must agree.")
 
 
-def _check_entries(saved: Mapping[str, Any], fresh: MethodState) -> None:
-    """Raises `StateError` where the method would miss something: it was saved by a slrprune that did not know of it."""
-    needed: dict[str, Mapping[str, Any]] = {"scalars": fresh.scalars, "numbers": fresh.numbers}
-    if saved["final_masks"] is None:  # a finished run keeps no tensors
-        needed["tensors"] = fresh.tensors
-    missing = [name for part, entries in needed.items() for name in entries if name not in saved[part]]
-    if missing:
-        raise StateError(
-            _WHERE,
-            f"the state lacks {missing[:3]}, which the method needs",
-            "It is damaged, or of an older slrprune: start the run anew.",
-        )
+def _check_kinds(saved: Mapping[str, Any], fresh: MethodState) -> None:
+    """Raises `StateError` where tensors are missing: it was saved by a slrprune whose method had none of them."""
+    missing = [kind for kind in fresh.tensors if kind not in saved["tensors"]]
+    if missing and saved["final_masks"] is None:  # a finished run keeps none
+        problem = f"the state lacks {missing}, which the method needs"
+        raise StateError(_WHERE, problem, "It is damaged, or of an older slrprune: start the run anew.")
 
 
 def _dtypes(problem: Problem) -> dict[str, str]:
