@@ -67,8 +67,9 @@ class SLR(Method):
     jumps back, which costs accuracy where many change places: with one sparsity in every layer, and with blocks. d
     follows the length of the run, the power of two nearest to `garrote` / total steps and at least 8: in short runs an
     entry has to get through the range where it is shrunk, about t / d, in fewer steps. Where groups decide alone (`NM`,
-    `KernelPattern`) every entry has a t of its own, at which its group would let it go (eq. 28); a group that the ramp
-    asks to obey still jumps, once. Whole channels and columns, and intersections of sets, are not shrunk.
+    `KernelPattern`) every entry has a t of its own, at which its group would let it go (eq. 28); a group that begins to
+    obey while the ramp spreads the pattern still jumps, as do whole kernels under connectivity. Whole channels and
+    columns, and intersections of sets, are not shrunk.
 
     Not every multiplier moves (docs/theory.md, eq. 25): those of a unit (filter, neuron) stand still where nothing of
     it is on the support, or where its slopes off the support are more than `trust` times those on it. R takes a slope

@@ -1,4 +1,4 @@
-"""Calling torch-pruning: its dependency graph of a model, and one thing that this graph gets wrong."""
+"""Calling torch-pruning: its dependency graph of a model, what that gets wrong, and searches that do not end."""
 
 import time
 from collections.abc import Iterator, Sequence
