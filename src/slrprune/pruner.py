@@ -296,7 +296,7 @@ class Pruner:
             UsageError: another pruner has taken over a weight since this one was finalized.
         """
         header = {"method": repr(self.method), "total_steps": self.total_steps}
-        loaded = unpack(state, self.problem, self.method, header)
+        loaded = unpack(state, self.problem, self._state, header)
         if loaded.final_masks is None:
             refuse_second_pruner(self._targets, self)
         self._state, self._final_masks, self._steps = loaded.state, loaded.final_masks, loaded.steps

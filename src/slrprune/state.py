@@ -1,14 +1,14 @@
 """The pruner's saved state: a versioned dictionary of plain values and cloned tensors, keyed by parameter name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from slrprune.distributed.dtensors import is_dtensor
 from slrprune.errors import StateError
-from slrprune.methods.base import Method, MethodState, Problem
+from slrprune.methods.base import MethodState, Problem
 from slrprune.records import RecordBuffer
 from slrprune.rules import canonical_name
 
@@ -55,8 +55,8 @@ def pack(
     }
 
 
-def unpack(saved: Mapping[str, Any], problem: Problem, method: Method, header: Mapping[str, Any]) -> LoadedState:
-    """Checks everything before anything is used; raises `StateError`."""
+def unpack(saved: Mapping[str, Any], problem: Problem, present: MethodState, header: Mapping[str, Any]) -> LoadedState:
+    """Checks everything before anything is used, also against the pruner's present state; raises `StateError`."""
     _check_header(saved, header)
     shapes = {canonical_name(name): tuple(shape) for name, shape in saved["shapes"].items()}
     expected = dict(zip(problem.names, problem.shapes, strict=True))
@@ -80,7 +80,7 @@ def unpack(saved: Mapping[str, Any], problem: Problem, method: Method, header: M
                 raise StateError(_WHERE, problem_text, way_out)
     tensors = {kind: _ordered(problem, values, kind) for kind, values in saved["tensors"].items()}
     masks = saved["final_masks"]
-    _check_kinds(saved, method.start(replace(problem, weights=tuple(w.detach()[:0] for w in problem.weights))))
+    _check_kinds(saved, present)
     state = MethodState(
         tensors=tensors,
         scalars={name: value.to(problem.device, copy=True) for name, value in saved["scalars"].items()},
@@ -108,10 +108,10 @@ def _check_header(saved: Mapping[str, Any], header: Mapping[str, Any]) -> None:
             raise StateError(_WHERE, f"{name} is {saved.get(name)} in the state and {here} here", "They must agree.")
 
 
-def _check_kinds(saved: Mapping[str, Any], fresh: MethodState) -> None:
+def _check_kinds(saved: Mapping[str, Any], present: MethodState) -> None:
     """Raises `StateError` where tensors are missing: it was saved by a slrprune whose method had none of them."""
-    missing = [kind for kind in fresh.tensors if kind not in saved["tensors"]]
-    if missing and saved["final_masks"] is None:  # a finished run keeps none
+    missing = [kind for kind in present.tensors if kind not in saved["tensors"]]  # a finished pruner has none to ask
+    if missing and saved["final_masks"] is None:  # nor has a finished run
         problem = f"the state lacks {missing}, which the method needs"
         raise StateError(_WHERE, problem, "It is damaged, or of an older slrprune: start the run anew.")
 
